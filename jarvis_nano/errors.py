@@ -1,0 +1,33 @@
+"""Errors that are the user's to mend, and the one place where a script turns them into exit codes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+
+class UserError(ValueError):
+    """Bad input. The message says what was found, what was expected and what to do."""
+
+
+def main(run: Callable[[], None]) -> None:
+    """Run a script's body: exit 0, 1 (failed, with its traceback), 2 (the user's error, one line), 130 (Ctrl-C)."""
+    try:
+        run()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:  # `… | head`: the reader left, nothing is wrong
+        sys.stderr.close()
+        sys.exit(0)
+    except PermissionError as error:
+        print(f"error: no permission for {error.filename}; choose a folder you may write to", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno != 28:  # ENOSPC
+            raise
+        print(f"error: no space left for {error.filename or 'the output'}; free some and run again", file=sys.stderr)
+        sys.exit(2)

@@ -1,0 +1,226 @@
+"""The Transformer, from ids to logits, readable from top to bottom.
+
+A pre-norm decoder: embeddings, then blocks that each add attention and an MLP to a residual stream, a last norm, and
+the output head. The switches of ModelConfig choose between what GPT-2, Llama and newer small models do. How it is
+trained stands in training/, how it writes text in generation.py.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from jarvis_nano import kernels
+from jarvis_nano.config import ModelConfig
+from jarvis_nano.errors import UserError
+
+
+class Cache(Protocol):
+    """Keys and values of the tokens already read; generation.KVCache is one."""
+
+    length: int
+
+    def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Store k, v (B, Hkv, T, D) of new tokens; return all of the layer's (B, Hkv, length + T, D)."""
+
+    def advance(self, n_tokens: int) -> None:
+        """Called once a forward pass, after every layer has appended."""
+
+
+class Norm(nn.Module):
+    """LayerNorm or RMSNorm over the last axis, in float32 inside; adds the residual stream on the way if given."""
+
+    def __init__(self, width: int, config: ModelConfig) -> None:
+        super().__init__()
+        self.kind, self.eps = config.norm, config.norm_eps
+        self.weight = nn.Parameter(torch.ones(width))
+        self.bias = nn.Parameter(torch.zeros(width)) if config.bias and config.norm == "layernorm" else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.kind == "rmsnorm":
+            return kernels.rms_norm(x, self.weight, eps=self.eps)
+        return kernels.layer_norm(x, self.weight, self.bias, eps=self.eps)
+
+    def add(self, branch: Tensor, stream: Tensor) -> tuple[Tensor, Tensor]:
+        """norm(stream + branch), and stream + branch: one pass over memory where a kernel is built."""
+        if self.kind == "rmsnorm":
+            return kernels.rms_norm(branch, self.weight, residual=stream, eps=self.eps)
+        return kernels.layer_norm(branch, self.weight, self.bias, residual=stream, eps=self.eps)
+
+
+class Rotary(nn.Module):
+    """Rotary positions (Su et al. 2021): each pair (i, i + D/2) of a head turns by position / wavelength_i."""
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        D = config.d_head
+        frequency = config.rope_theta ** -(torch.arange(0, D, 2, dtype=torch.float64) / D)
+        angle = torch.arange(config.context, dtype=torch.float64)[:, None] * frequency  # (context, D/2)
+        self.register_buffer("cos", angle.cos().float(), persistent=False)
+        self.register_buffer("sin", angle.sin().float(), persistent=False)
+
+    def forward(self, x: Tensor, positions: Tensor) -> Tensor:
+        """x (B, T, H, D), positions (T,) or (B, T)."""
+        cos, sin = self.cos[positions].unsqueeze(-2).to(x.dtype), self.sin[positions].unsqueeze(-2).to(x.dtype)
+        first, second = x.chunk(2, dim=-1)
+        return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
+
+
+class Attention(nn.Module):
+    """Causal self-attention with grouped heads. One matrix makes q, k and v; the kernel reads them in place."""
+
+    def __init__(self, config: ModelConfig, layer: int) -> None:
+        super().__init__()
+        self.layer, self.n_heads, self.kv_heads, self.d_head = layer, config.n_heads, config.kv_heads, config.d_head
+        self.qkv = nn.Linear(config.d_model, (config.n_heads + 2 * config.kv_heads) * config.d_head, bias=config.bias)
+        self.out = nn.Linear(config.d_model, config.d_model, bias=config.bias)
+        self.rotary = Rotary(config) if config.positions == "rotary" else None
+        if config.qk_norm:
+            self.qk_scale = nn.Parameter(torch.ones(2, config.d_head))
+        self.qk_norm, self.eps = config.qk_norm, config.norm_eps
+
+    def forward(self, x: Tensor, positions: Tensor, cache: Cache | None, document: Tensor | None) -> Tensor:
+        B, T, C = x.shape
+        qkv = self.qkv(x).view(B, T, -1, self.d_head)  # (B, T, H + 2 Hkv, D)
+        q, k, v = qkv.split((self.n_heads, self.kv_heads, self.kv_heads), dim=2)
+        if self.qk_norm:
+            q = kernels.rms_norm(q, self.qk_scale[0], eps=self.eps)
+            k = kernels.rms_norm(k, self.qk_scale[1], eps=self.eps)
+        if self.rotary is not None:
+            q, k = self.rotary(q, positions), self.rotary(k, positions)
+        q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)  # (B, H, T, D)
+        if cache is not None:
+            k, v = cache.append(self.layer, k, v)
+        y = kernels.causal_attention(q, k, v, document=document)
+        return self.out(y.transpose(1, 2).reshape(B, T, C))
+
+
+class MLP(nn.Module):
+    """Two linear layers and a non-linearity between them, at each position apart."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.kind = config.mlp
+        width = config.hidden_width
+        self.up = nn.Linear(config.d_model, width * (2 if config.mlp == "swiglu" else 1), bias=config.bias)
+        self.down = nn.Linear(width, config.d_model, bias=config.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.up(x)
+        if self.kind == "gelu":
+            h = F.gelu(h)
+        elif self.kind == "relu2":
+            h = F.relu(h).square()
+        else:
+            gate, value = h.chunk(2, dim=-1)
+            h = F.silu(gate) * value
+        return self.down(h)
+
+
+class Block(nn.Module):
+    """stream + attention(norm(stream)), then + mlp(norm(…)). Each sum is left to the next norm, which fuses it."""
+
+    def __init__(self, config: ModelConfig, layer: int) -> None:
+        super().__init__()
+        self.attention_norm, self.attention = Norm(config.d_model, config), Attention(config, layer)
+        self.mlp_norm, self.mlp = Norm(config.d_model, config), MLP(config)
+        self.dropout = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
+
+    def forward(
+        self, branch: Tensor | None, stream: Tensor, positions: Tensor, cache: Cache | None, document: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """branch: what the block below still has to add to the stream (None for the first)."""
+        if branch is None:
+            h = self.attention_norm(stream)
+        else:
+            h, stream = self.attention_norm.add(branch, stream)
+        branch = self.dropout(self.attention(h, positions, cache, document))
+        h, stream = self.mlp_norm.add(branch, stream)
+        return self.dropout(self.mlp(h)), stream
+
+
+class Transformer(nn.Module):
+    """A language model: ids (B, T) in, logits (B, T, V) of the next token out."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.token_embedding = nn.Embedding(config.vocab_size, config.d_model)
+        if config.positions == "learned":
+            self.position_embedding = nn.Embedding(config.context, config.d_model)
+        self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layers))
+        self.final_norm = Norm(config.d_model, config)
+        self.head = nn.Linear(config.d_model, config.vocab_size, bias=False)
+        if config.tie_embeddings:
+            self.head.weight = self.token_embedding.weight
+        self.dropout = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
+        self.apply(self._initialise)
+
+    def _initialise(self, module: nn.Module) -> None:
+        """GPT-2's: normal, 0.02; what writes into the stream is scaled by 1/√(2 layers) so that it keeps its size."""
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=0.02)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            nn.init.zeros_(module.bias)
+        if isinstance(module, Block):
+            for last in (module.attention.out, module.mlp.down):
+                nn.init.normal_(last.weight, std=0.02 / math.sqrt(2 * self.config.n_layers))
+
+    def hidden(self, ids: Tensor, *, cache: Cache | None = None, document: Tensor | None = None) -> Tensor:
+        """The stream after the last norm, (B, T, C). ids (B, T); document (B, T) keeps packed documents apart."""
+        T = ids.shape[1]
+        start = cache.length if cache is not None else 0
+        if start + T > self.config.context:
+            raise UserError(f"{start + T} tokens do not fit the model's context of {self.config.context}; shorten the text")
+        positions = torch.arange(start, start + T, device=ids.device)
+        if document is not None:
+            positions = positions_in_document(document)
+        stream = self.token_embedding(ids)
+        if self.config.positions == "learned":
+            stream = stream + self.position_embedding(positions)
+        stream = self.dropout(stream)
+        branch: Tensor | None = None
+        for block in self.blocks:
+            branch, stream = block(branch, stream, positions, cache, document)
+        if cache is not None:
+            cache.advance(T)
+        assert branch is not None
+        return self.final_norm.add(branch, stream)[0]
+
+    def forward(
+        self,
+        ids: Tensor,
+        *,
+        targets: Tensor | None = None,
+        cache: Cache | None = None,
+        document: Tensor | None = None,
+        z_loss: float = 0.0,
+    ) -> Tensor | kernels.LinearCrossEntropy:
+        """Logits (B, T, V); with targets (B, T) the loss of each token instead (so that DDP sees one forward)."""
+        h = self.hidden(ids, cache=cache, document=document)
+        if targets is None:
+            return self.head(h)
+        return kernels.linear_cross_entropy(h.flatten(0, 1), self.head.weight, targets.flatten(), z_loss=z_loss)
+
+    def loss(self, ids: Tensor, targets: Tensor, *, document: Tensor | None = None) -> kernels.LinearCrossEntropy:
+        """Per-token loss, log Z, entropy and hit, each (B·T,); 0 where the target is -100."""
+        return self(ids, targets=targets, document=document)
+
+    @property
+    def n_parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.parameters())
+
+
+def positions_in_document(document: Tensor) -> Tensor:
+    """(B, T) document ids, each a run of equal numbers -> (B, T) positions that start again at 0 with each run."""
+    index = torch.arange(document.shape[1], device=document.device).expand_as(document)
+    starts = torch.ones_like(document, dtype=torch.bool)
+    starts[:, 1:] = document[:, 1:] != document[:, :-1]
+    return index - torch.where(starts, index, 0).cummax(dim=1).values

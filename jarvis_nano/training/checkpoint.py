@@ -1,0 +1,120 @@
+"""Writing checkpoints: beside, hashed, synced, then renamed, so that a run never holds a half-written one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from jarvis_nano import runs
+from jarvis_nano.config import to_json
+from jarvis_nano.errors import UserError
+from jarvis_nano.model import Transformer
+
+OptimizerState = dict[str, dict[str, Tensor]]
+"""parameter name -> state name -> tensor; step counts are tensors too"""
+
+
+def write_config(run: Path, config: runs.RunConfig) -> None:
+    """config.json of a new run."""
+    run.mkdir(parents=True, exist_ok=True)
+    write_text(run / "config.json", json.dumps({"format": runs.FORMAT, **to_json(config)}, ensure_ascii=False, indent=1))
+
+
+def write_text(path: Path, text: str) -> None:
+    """A text file, written beside itself and renamed into place."""
+    beside = path.with_name(f".{path.name}.tmp")
+    with beside.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(beside, path)
+
+
+def save(
+    run: Path, model: Transformer, optimizer: OptimizerState, *, step: int, state: dict[str, Any], keep: int
+) -> Path:
+    """Write checkpoints/step_<step>, point `latest` at it, and drop all but the last `keep` and the best.
+
+    `state` is stored as JSON; its "eval_loss" (or None) decides which checkpoint is the best.
+    """
+    folder = run / "checkpoints" / f"step_{step:08d}"
+    beside = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(beside, ignore_errors=True)
+    try:
+        beside.mkdir(parents=True)
+        weights = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+        if model.config.tie_embeddings:
+            del weights["head.weight"]  # the same storage as token_embedding.weight
+        flat = {f"{parameter}:{name}": t.contiguous() for parameter, s in optimizer.items() for name, t in s.items()}
+        save_file(weights, beside / "model.safetensors")
+        save_file(flat, beside / "optimizer.safetensors")
+        files = {name: runs.sha256(beside / name) for name in ("model.safetensors", "optimizer.safetensors")}
+        record = {"format": runs.CHECKPOINT_FORMAT, "step": step, **state, "files": files}
+        (beside / "state.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
+        for path in beside.iterdir():
+            _sync(path)
+        if folder.exists():
+            shutil.rmtree(folder)  # the same step, saved again after a resume: bit-equal
+        os.replace(beside, folder)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+    write_text(run / "latest", folder.name + "\n")
+    _drop_old(run, keep)
+    return folder
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _drop_old(run: Path, keep: int) -> None:
+    there = runs.checkpoints(run)
+    losses = {path: json.loads((path / "state.json").read_text(encoding="utf-8")).get("eval_loss") for path in there}
+    scored = [path for path in there if losses[path] is not None]
+    best = min(scored, key=lambda path: losses[path]) if scored else None
+    for path in there[:-keep]:
+        if path != best:
+            shutil.rmtree(path)
+
+
+def restore(run: Path, model: Transformer) -> tuple[dict[str, Any], OptimizerState]:
+    """Load the latest checkpoint's weights into the model; return its state.json and the optimizer's state."""
+    checkpoint = runs.latest_checkpoint(run)
+    state = runs.read_state(checkpoint)
+    runs.load_weights(model, load_file(checkpoint / "model.safetensors"), checkpoint / "model.safetensors")
+    optimizer: OptimizerState = {}
+    for key, tensor in load_file(checkpoint / "optimizer.safetensors").items():
+        parameter, _, name = key.rpartition(":")
+        optimizer.setdefault(parameter, {})[name] = tensor
+    return state, optimizer
+
+
+def optimizer_state(optimizers: list[torch.optim.Optimizer], names: dict[Tensor, str]) -> OptimizerState:
+    """The state of several optimizers by parameter name."""
+    return {names[p]: dict(s) for optimizer in optimizers for p, s in optimizer.state.items()}
+
+
+def restore_optimizers(optimizers: list[torch.optim.Optimizer], names: dict[Tensor, str], state: OptimizerState) -> None:
+    """Put a saved state back; UserError if it is not of these optimizers."""
+    for optimizer in optimizers:
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                if names[parameter] not in state:
+                    raise UserError(f"the checkpoint has no optimizer state for {names[parameter]}; was --optimizer changed?")
+                values = state[names[parameter]]
+                # AdamW keeps its step count on the CPU, everything else beside the parameter.
+                optimizer.state[parameter] = {
+                    name: t if t.dim() == 0 else t.to(parameter.device, copy=True) for name, t in values.items()
+                }

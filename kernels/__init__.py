@@ -1,0 +1,46 @@
+"""Our own kernels, imported as jarvis_nano.kernels. Names are resolved on first use; torch comes with the first op."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .attention.op import causal_attention as causal_attention
+    from .backends import available as available
+    from .backends import use_backend as use_backend
+    from .bpe.op import BpeEncoder as BpeEncoder
+    from .cross_entropy.op import linear_cross_entropy as linear_cross_entropy
+    from .layernorm.op import layer_norm as layer_norm
+    from .layernorm.op import rms_norm as rms_norm
+
+_HOME = {
+    "causal_attention": ".attention.op",
+    "layer_norm": ".layernorm.op",
+    "rms_norm": ".layernorm.op",
+    "linear_cross_entropy": ".cross_entropy.op",
+    "BpeEncoder": ".bpe.op",
+    "use_backend": ".backends",
+    "available": ".backends",
+}
+__all__ = [
+    "BpeEncoder",
+    "available",
+    "causal_attention",
+    "layer_norm",
+    "linear_cross_entropy",
+    "rms_norm",
+    "use_backend",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name], __name__), name)
+    globals()[name] = value  # the next look-up is a plain one
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

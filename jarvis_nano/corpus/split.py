@@ -1,0 +1,37 @@
+"""Which instructions of the assistant are trained on and which are held out: decided by a hash, the same for every seed.
+
+Not the validation split of documents (holdout.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Sequence
+from typing import Literal
+
+Split = Literal["train", "held_out"]
+ONE_IN = 8  # open keys
+ONE_WORDING_IN = 5
+
+
+def rank(key: str) -> int:
+    """A number from the key alone; Python's own hash() of a string changes with every process."""
+    return int.from_bytes(hashlib.sha256(key.encode("utf-8")).digest()[:8], "big")
+
+
+def side(key: str) -> Split:
+    """The split that an open key belongs to: a pair of operands, a sentence, a command."""
+    return "held_out" if rank(key) % ONE_IN == 0 else "train"
+
+
+def share(wordings: Sequence[str], split: Split) -> list[str]:
+    """The wordings of one split; a list of twelve is too short to toss a coin over each, so the lowest ranks are held out."""
+    ordered = sorted(wordings, key=rank)
+    n_held_out = -(-len(ordered) // ONE_WORDING_IN)
+    return ordered[:n_held_out] if split == "held_out" else ordered[n_held_out:]
+
+
+def pick(rng: random.Random, wordings: Sequence[str], split: Split) -> str:
+    """One wording of a split."""
+    return rng.choice(share(wordings, split))

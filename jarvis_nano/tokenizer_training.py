@@ -1,0 +1,164 @@
+"""Trains a byte-level BPE tokenizer and writes its folder. Reading corpora is corpus/sources, using it tokenizer.py."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import tokenizers
+from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
+
+from jarvis_nano.errors import UserError
+from jarvis_nano.kernels.bpe.patterns import TRAINABLE
+from jarvis_nano.tokenizer import FILES, SPECIAL_TOKENS, Tokenizer, write_files
+
+SMALLEST = 256 + len(SPECIAL_TOKENS)  # every byte has an id, so that every text has ids
+SAMPLE_BYTES = 4 << 20  # of the corpus, kept to measure bytes per token
+
+# The conversation of chat.py, for those who load the tokenizer with transformers.
+CHAT_TEMPLATE = (
+    "{%- for message in messages -%}"
+    "{%- if message['role'] not in ['system', 'user', 'assistant'] -%}"
+    "{{- raise_exception('unknown role ' ~ message['role'] ~ '; expected system, user or assistant') -}}"
+    "{%- endif -%}"
+    "{{- '<|' ~ message['role'] ~ '|>' -}}{{- message['content'] -}}{{- '<|end|>' -}}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- '<|assistant|>' -}}{%- else -%}{{- '</s>' -}}{%- endif -%}"
+)
+
+
+@dataclass(frozen=True)
+class TrainingReport:
+    """What a training gave. bytes_per_token is of UTF-8, measured on the first 4 MiB of the corpus."""
+
+    tokenizer: Tokenizer
+    n_documents: int
+    n_bytes: int
+    bytes_per_token: float
+    seconds: float
+
+
+def train_tokenizer(
+    texts: Iterable[str],
+    out: Path | str,
+    *,
+    vocab_size: int,
+    pattern: str = "french",
+    on_text: Callable[[int], None] | None = None,
+) -> TrainingReport:
+    """Train byte-level BPE on texts and write tokenizer.json and its two companions into the folder `out`.
+
+    pattern: a name of kernels.bpe.patterns.TRAINABLE. on_text hears the bytes of each text as it is read. The same
+    texts give the same files. UserError on a pattern or size that cannot be, an empty corpus, or one too small for
+    the vocabulary; nothing is written then.
+    """
+    started = time.perf_counter()
+    _check(Path(out), vocab_size, pattern)
+    reading = _Reading(texts, on_text)
+    library = _untrained(pattern)
+    library.train_from_iterator(reading, _trainer(vocab_size))
+    reached = library.get_vocab_size()
+    if reading.n_bytes == 0:
+        raise UserError("the corpus holds no text; give files with text in them")
+    if reached < vocab_size:
+        raise UserError(
+            f"the corpus of {reading.n_bytes} bytes reaches only {reached} of {vocab_size} tokens; "
+            f"pass --vocab-size {reached} or less, or give more text"
+        )
+    files = {FILES[0]: library.to_str(pretty=True).encode(), FILES[1]: _config(), FILES[2]: _special_tokens_map()}
+    tokenizer = Tokenizer(files)
+    n_tokens = sum(len(tokenizer.encode(text)) for text in reading.sample)
+    write_files(Path(out), files)
+    bytes_per_token = sum(len(text.encode()) for text in reading.sample) / n_tokens
+    seconds = time.perf_counter() - started
+    return TrainingReport(tokenizer, reading.n_documents, reading.n_bytes, bytes_per_token, seconds)
+
+
+def _check(out: Path, vocab_size: int, pattern: str) -> None:
+    if pattern not in TRAINABLE:
+        raise UserError(f"no pattern {pattern!r}; choose one of {', '.join(TRAINABLE)}")
+    if vocab_size < SMALLEST:
+        raise UserError(
+            f"a vocabulary of {vocab_size} is too small: 256 bytes and {len(SPECIAL_TOKENS)} special tokens need "
+            f"{SMALLEST}; pass --vocab-size {SMALLEST} or more"
+        )
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file; pass a folder as --out")
+    _check_writable(out)
+
+
+def _check_writable(out: Path) -> None:
+    # Before the training, which takes minutes; the probe is the nearest folder that is already there.
+    folder = next(parent for parent in [out, *out.absolute().parents] if parent.exists())
+    if not folder.is_dir():
+        raise UserError(f"{folder} is a file; {out} cannot be made inside it")
+    probe = folder / ".jarvis_nano-writable"
+    probe.touch()  # PermissionError, or OSError on a read-only disk, is told by errors.main
+    probe.unlink()
+
+
+class _Reading:
+    """Passes texts to the trainer, counting them and keeping the first few to measure with."""
+
+    def __init__(self, texts: Iterable[str], on_text: Callable[[int], None] | None) -> None:
+        self._texts, self._on_text = texts, on_text
+        self.n_documents = self.n_bytes = 0
+        self.sample: list[str] = []
+
+    def __iter__(self) -> Iterator[str]:
+        for text in self._texts:
+            n_bytes = len(text.encode())
+            if self.n_bytes < SAMPLE_BYTES and text:
+                self.sample.append(text[:SAMPLE_BYTES])
+            self.n_documents += 1
+            self.n_bytes += n_bytes
+            if self._on_text:
+                self._on_text(n_bytes)
+            yield text
+
+
+def _untrained(pattern: str) -> tokenizers.Tokenizer:
+    tokenizer = tokenizers.Tokenizer(models.BPE())
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=pattern == "gpt2")
+    split = pre_tokenizers.Split(tokenizers.Regex(TRAINABLE[pattern]), behavior="isolated")
+    tokenizer.pre_tokenizer = byte_level if pattern == "gpt2" else pre_tokenizers.Sequence([split, byte_level])
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
+
+
+def _trainer(vocab_size: int) -> trainers.BpeTrainer:
+    return trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        min_frequency=2,
+        special_tokens=[AddedToken(text, special=True, normalized=False) for text in SPECIAL_TOKENS],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+
+
+def _special_tokens_map() -> bytes:
+    return _json({"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"})
+
+
+def _config() -> bytes:
+    flags = {"lstrip": False, "normalized": False, "rstrip": False, "single_word": False, "special": True}
+    return _json(
+        {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "added_tokens_decoder": {str(i): {"content": text, **flags} for i, text in enumerate(SPECIAL_TOKENS)},
+            "bos_token": "<s>",
+            "eos_token": "</s>",
+            "pad_token": "<pad>",
+            "unk_token": "<unk>",
+            "chat_template": CHAT_TEMPLATE,
+            "clean_up_tokenization_spaces": False,
+            "model_max_length": 10**30,  # transformers' own sign for "no limit": the model knows its context
+        }
+    )
+
+
+def _json(value: dict) -> bytes:
+    return (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode()

@@ -1,0 +1,85 @@
+"""A folder that is either complete or absent: written beside its place, then renamed into it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from jarvis_nano.errors import UserError
+
+
+@contextmanager
+def folder_beside(out: Path) -> Iterator[Path]:
+    """Yield a temporary folder next to `out`; rename it to `out` on success, remove it on any exception, Ctrl-C too.
+
+    UserError where `out` holds something already: nothing is ever overwritten.
+    """
+    out = Path(out)
+    _refuse_occupied(out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    _remove_leftovers(out)
+    partial = out.parent / f"{_prefix(out)}{os.getpid()}.partial"
+    partial.mkdir()
+    try:
+        yield partial
+        _flush_to_disk(partial)
+        _rename(partial, out)
+    except BaseException:  # KeyboardInterrupt and SystemExit leave nothing behind either
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
+def _prefix(out: Path) -> str:
+    return f".{out.name}.{socket.gethostname()}-"
+
+
+def _refuse_occupied(out: Path) -> None:
+    if out.is_dir() and not any(out.iterdir()):
+        return
+    if out.exists() or out.is_symlink():
+        kind = "a folder with files in it" if out.is_dir() else "a file"
+        raise UserError(f"{out} is already {kind}; choose another place, or remove it first")
+
+
+def _remove_leftovers(out: Path) -> None:
+    """Remove what a killed process of this machine left beside `out` (a live one's folder is kept)."""
+    for leftover in out.parent.glob(f"{_prefix(out)}*.partial"):
+        pid = leftover.name[len(_prefix(out)) : -len(".partial")]
+        if pid.isdigit() and not _is_alive(int(pid)):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _is_alive(pid: int) -> bool:
+    if pid == os.getpid():
+        return False  # a number used again: this process has only just begun to write
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _flush_to_disk(folder: Path) -> None:
+    """fsync the files, then the folder, so that a power cut after the rename cannot leave empty ones."""
+    for path in [*(p for p in sorted(folder.rglob("*")) if p.is_file()), folder]:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _rename(partial: Path, out: Path) -> None:
+    try:
+        os.rename(partial, out)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):  # another process was first
+            raise UserError(f"{out} appeared while it was being written; use it, or choose another place") from error
+        raise

@@ -1,0 +1,1 @@
+"""Ids only: shards on disk, and the batches cut from them."""

@@ -15,8 +15,8 @@ and rotary positions alike, and the cache stays exact.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from numbers import Integral
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -138,14 +138,14 @@ def stream(
     _check_settings(max_new_tokens, temperature, top_k, top_p, seed)
     if cache is not None and cache.length >= len(prompt):
         raise ValueError(f"the cache holds {cache.length} positions, the prompt only {len(prompt)}")
-    uniforms = np.random.default_rng((seed, row))
+    generator = np.random.default_rng((seed, row))
     stops = _stop_set(stop)
 
     def follow() -> Iterator[int]:
         room = min(len(prompt) + max_new_tokens, model.config.context)
         window = _Window(model, prompt[None], KVCache(room) if cache is None else cache)
         for step in range(max_new_tokens):
-            u = torch.tensor([uniforms.random()], dtype=torch.float64, device=window.device)
+            u = torch.tensor([generator.random()], dtype=torch.float64, device=window.device)
             following = sample(window.logits(), u, temperature=temperature, top_k=top_k, top_p=top_p)
             token = int(following)
             if token in stops:
@@ -169,8 +169,17 @@ def generate(
     stop: int | Collection[int] = (),
 ) -> np.ndarray:
     """The new ids that follow `ids` (n,) int64, without the stop id; see `stream` for the arguments and errors."""
-    settings = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "seed": seed, "stop": stop}
-    return np.fromiter(stream(model, ids, max_new_tokens=max_new_tokens, **settings), dtype=np.int64)
+    new = stream(
+        model,
+        ids,
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        seed=seed,
+        stop=stop,
+    )
+    return np.fromiter(new, dtype=np.int64)
 
 
 def generate_batch(
@@ -197,15 +206,15 @@ def generate_batch(
     by_length: dict[int, list[int]] = {}
     for row, prompt in enumerate(checked):
         by_length.setdefault(len(prompt), []).append(row)
+    draw = partial(sample, temperature=temperature, top_k=top_k, top_p=top_p)
     stops = np.array(sorted(_stop_set(stop)), dtype=np.int64)
     found: list[np.ndarray] = [np.empty(0, dtype=np.int64)] * len(checked)
     for rows in by_length.values():
         for first in range(0, len(rows), batch_size):
             some = rows[first : first + batch_size]
-            draws = np.stack([np.random.default_rng((seed, row)).random(max_new_tokens) for row in some])
+            uniforms = np.stack([np.random.default_rng((seed, row)).random(max_new_tokens) for row in some])
             ids = np.stack([checked[row] for row in some])
-            texts = _follow_rows(model, ids, draws, stops, temperature=temperature, top_k=top_k, top_p=top_p)
-            for row, text in zip(some, texts, strict=True):
+            for row, text in zip(some, _follow_rows(model, ids, uniforms, stops, draw), strict=True):
                 found[row] = text
     return found
 
@@ -213,23 +222,20 @@ def generate_batch(
 def _follow_rows(
     model: Transformer,
     ids: np.ndarray,
-    draws: np.ndarray,
+    uniforms: np.ndarray,
     stops: np.ndarray,
-    *,
-    temperature: float,
-    top_k: int,
-    top_p: float,
+    draw: Callable[[Tensor, Tensor], Tensor],
 ) -> list[np.ndarray]:
-    """ids (B, T) prompts and draws (B, N) uniform numbers -> B arrays of at most N new ids."""
-    B, N = draws.shape
+    """ids (B, T) prompts and uniforms (B, N) in [0, 1) -> B arrays of at most N new ids."""
+    B, N = uniforms.shape
     window = _Window(model, ids, KVCache(min(ids.shape[1] + N, model.config.context)))
     new = np.empty((B, N), dtype=np.int64)
     lengths = np.full(B, N)
     live = np.arange(B)  # the row that stands in each place of the window
     running = np.ones(B, dtype=bool)  # by place: has it not ended yet
     for step in range(N):
-        u = torch.from_numpy(draws[live, step]).to(window.device)
-        following = sample(window.logits(), u, temperature=temperature, top_k=top_k, top_p=top_p)
+        u = torch.from_numpy(uniforms[live, step]).to(window.device)
+        following = draw(window.logits(), u)
         tokens = following.cpu().numpy()
         new[live, step] = tokens
         ends = running & np.isin(tokens, stops)
@@ -315,4 +321,4 @@ def _check_settings(max_new_tokens: int, temperature: float, top_k: int, top_p: 
 
 
 def _stop_set(stop: int | Collection[int]) -> frozenset[int]:
-    return frozenset((stop,) if isinstance(stop, Integral) else (int(token) for token in stop))
+    return frozenset(map(int, (stop,) if isinstance(stop, int | np.integer) else stop))

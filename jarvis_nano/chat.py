@@ -1,0 +1,334 @@
+"""Conversations and ids: the template, instructions read from files, and Chat, which talks. No screen: terminal.py.
+
+The template, segment by segment, with T(…) the tokens of an ordinary text and the special tokens as single ids:
+
+    [<|system|> T(system) <|end|>]  <|user|> T(question) <|end|>  <|assistant|> T(answer) <|end|>  …  </s>
+
+Segments are tokenised apart, so that no merge crosses a joint, and their text is always ordinary text: "<|end|>"
+typed by a user becomes the tokens of seven characters. Only the assistant's tokens and its <|end|> are learnt; the
+token `ids[i]` is what a model must predict at position i - 1 (data/batches.py shifts, nobody else).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
+
+import numpy as np
+
+from jarvis_nano.corpus.sources.opening import open_bytes
+from jarvis_nano.errors import UserError
+from jarvis_nano.generation import KVCache, stream
+from jarvis_nano.tokenizer import SPECIAL_TOKENS, Tokenizer
+
+if TYPE_CHECKING:
+    from jarvis_nano.model import Transformer
+
+ROLES = ("system", "user", "assistant")
+FAULTS_SHOWN = 10
+
+
+class Message(TypedDict):
+    """One turn, in OpenAI's words; role is system (first only), user or assistant."""
+
+    role: str
+    content: str
+
+
+class Piece(NamedTuple):
+    """A segment of a rendered conversation: an ordinary text, or the name of one special token."""
+
+    text: str
+    special: bool
+    learnt: bool
+
+
+def render(messages: Sequence[Message], *, answer_next: bool = False) -> list[Piece]:
+    """The conversation as pieces of the template.
+
+    A whole conversation ends with the assistant's answer and </s>; with `answer_next` it ends with the user's message
+    and an open <|assistant|>. UserError on roles out of order and on empty messages.
+    """
+    _check_messages(messages, last="user" if answer_next else "assistant")
+    pieces: list[Piece] = []
+    for message in messages:
+        learnt = message["role"] == "assistant"
+        pieces.append(Piece(f"<|{message['role']}|>", special=True, learnt=False))
+        pieces.append(Piece(message["content"], special=False, learnt=learnt))
+        pieces.append(Piece("<|end|>", special=True, learnt=learnt))
+    pieces.append(Piece("<|assistant|>" if answer_next else "</s>", special=True, learnt=False))
+    return pieces
+
+
+def encode_conversation(tokenizer: Tokenizer, messages: Sequence[Message]) -> tuple[np.ndarray, np.ndarray]:
+    """A whole conversation as (ids (n,), loss_mask (n,) bool): the mask is true where the id is to be learnt."""
+    return _encode(tokenizer, render(messages))
+
+
+def encode_prompt(tokenizer: Tokenizer, messages: Sequence[Message]) -> np.ndarray:
+    """The ids (n,) that an answer to the last user message continues."""
+    return _encode(tokenizer, render(messages, answer_next=True))[0]
+
+
+def stop_ids(tokenizer: Tokenizer) -> tuple[int, ...]:
+    """The ids that end an answer: <|end|>, </s>, and every other special token, for none belongs into a text."""
+    return tuple(tokenizer.special_id(token) for token in SPECIAL_TOKENS)
+
+
+def _encode(tokenizer: Tokenizer, pieces: Sequence[Piece]) -> tuple[np.ndarray, np.ndarray]:
+    segments = [_segment(tokenizer, piece) for piece in pieces]
+    mask = np.repeat([piece.learnt for piece in pieces], [len(segment) for segment in segments])
+    return np.concatenate(segments), mask
+
+
+def _segment(tokenizer: Tokenizer, piece: Piece) -> np.ndarray:
+    if piece.special:
+        return np.array([tokenizer.special_id(piece.text)], dtype=tokenizer.encode("").dtype)
+    return tokenizer.encode(piece.text)
+
+
+def _check_messages(messages: Sequence[Message], *, last: str) -> None:
+    """UserError unless: an optional system message, then user and assistant in turn up to `last`; none empty."""
+    if not messages:
+        raise UserError("the conversation has no messages; expected at least one of the user")
+    for number, message in enumerate(messages, start=1):
+        role, content = message.get("role"), message.get("content")
+        if role not in ROLES:
+            raise UserError(f"message {number} has the role {role!r}; expected system, user or assistant")
+        if fault := _text_fault(content):
+            raise UserError(f"message {number} ({role}) is {fault}")
+    roles = [message["role"] for message in messages]
+    turns = roles[1:] if roles[0] == "system" else roles
+    for number, role in enumerate(turns):
+        expected = "user" if number % 2 == 0 else "assistant"
+        if role != expected:
+            raise UserError(f"message {number + 1 + len(roles) - len(turns)} is of the {role}; expected the {expected}")
+    if roles[-1] != last:
+        raise UserError(f"the last message is of the {roles[-1]}; expected the {last}")
+
+
+def read_instructions(path: Path | str) -> list[list[Message]]:
+    """The conversations of a JSONL file, in its order.
+
+    A line is {"instruction": …, "response": …} or {"messages": [{"role": …, "content": …}, …]}, ending with the
+    assistant; other keys are ignored, blank lines passed over; .gz, .bz2 and .zst are unpacked. UserError where the
+    file is missing or empty, and with every faulty line: not UTF-8, not JSON, a field missing or empty, roles out of
+    order.
+    """
+    return [messages for _, messages in read_numbered_instructions(path)]
+
+
+def read_numbered_instructions(path: Path | str) -> list[tuple[int, list[Message]]]:
+    """As read_instructions, each conversation with the number of its line."""
+    path = Path(path)
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; expected a .jsonl file of instructions")
+    found: list[tuple[int, list[Message]]] = []
+    faults: list[str] = []
+    with open_bytes(path, str(path)) as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
+                if text:
+                    found.append((number, _conversation(text)))
+            except UnicodeDecodeError as error:
+                found_byte = f"byte {line[error.start]:#04x} at {error.start}"
+                faults.append(f"line {number}: not UTF-8 ({found_byte}); save the file as UTF-8")
+            except UserError as error:
+                faults.append(f"line {number}: {error}")
+    if faults:
+        more = f"\n  … and {len(faults) - FAULTS_SHOWN} more" if len(faults) > FAULTS_SHOWN else ""
+        raise UserError(f"{path} has {len(faults)} faulty line(s):\n  " + "\n  ".join(faults[:FAULTS_SHOWN]) + more)
+    if not found:
+        raise UserError(f'{path} holds no conversation; expected lines such as {{"instruction": "…", "response": "…"}}')
+    return found
+
+
+def _conversation(line: str) -> list[Message]:
+    """One line of a file, checked; UserError without the line's number."""
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise UserError(f"not JSON: {error.msg} at column {error.colno}; expected one object a line") from None
+    except (RecursionError, ValueError) as error:  # brackets nested 1,000 deep; a number of 5,000 digits
+        raise UserError(f"no JSON that can be read: {error}") from None
+    if not isinstance(record, dict):
+        raise UserError(f"{_kind(record)}; expected an object")
+    if "messages" in record:
+        messages = record["messages"]
+        if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
+            raise UserError('"messages" is not a list of objects; expected [{"role": …, "content": …}, …]')
+        _check_messages(messages, last="assistant")
+        return [Message(role=message["role"], content=message["content"]) for message in messages]
+    missing = [field for field in ("instruction", "response") if field not in record]
+    if missing:
+        keys = ", ".join(list(record)[:6]) or "none"
+        raise UserError(f'no "{missing[0]}" (its keys: {keys}); expected "instruction" and "response", or "messages"')
+    for field in ("instruction", "response"):
+        if fault := _text_fault(record[field]):
+            raise UserError(f'"{field}" is {fault}')
+    return [
+        Message(role="user", content=record["instruction"]),
+        Message(role="assistant", content=record["response"]),
+    ]
+
+
+def _text_fault(value: Any) -> str:
+    """What keeps a value from being the text of a message; "" if nothing does."""
+    if not isinstance(value, str):
+        return f"{_kind(value)}; expected a string"
+    if not value.strip():
+        return "empty; expected a text"
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        return f"not valid Unicode: half of a surrogate pair at character {error.start}; write that character whole"
+    return ""
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
+    return names.get(type(value), "a number")
+
+
+class _Turn(NamedTuple):
+    """A question and its answer as the model saw them: sampled ids, for a text may have other ids than its own."""
+
+    question: str
+    answer: str
+    ids: list[int]
+
+
+class Chat:
+    """A conversation with a model: it remembers the turns and reads only what is new to the KV cache.
+
+    When the context is full the oldest turns are left out (`forgotten` counts them); the system prompt always stays.
+    Turn n draws from the generator (seed, n): the same messages get the same answers.
+    """
+
+    def __init__(
+        self,
+        model: Transformer,
+        tokenizer: Tokenizer,
+        system: str | None = None,
+        *,
+        temperature: float = 0.7,
+        top_k: int = 0,
+        top_p: float = 0.95,
+        seed: int = 0,
+        max_tokens: int = 256,
+    ) -> None:
+        """max_tokens: of one answer. UserError on settings out of range, and where the system prompt is too long."""
+        if max_tokens < 1:
+            raise UserError(f"max_tokens is {max_tokens}; it must be at least 1")
+        self.model, self.tokenizer, self.system = model, tokenizer, system
+        self.temperature, self.top_k, self.top_p, self.seed = temperature, top_k, top_p, seed
+        self.max_tokens = max_tokens
+        self._stops = stop_ids(tokenizer)
+        self._end = tokenizer.special_id("<|end|>")
+        if system and (fault := _text_fault(system)):
+            raise UserError(f"the system prompt is {fault}")
+        self._system = self._ids("system", system) if system else []
+        if len(self._system) > model.config.context // 2:
+            raise UserError(
+                f"the system prompt takes {len(self._system)} tokens, more than half of the model's context of "
+                f"{model.config.context}; shorten it"
+            )
+        self._cache = KVCache()
+        self._read: list[int] = []  # what the cache holds
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget all turns."""
+        self._turns: list[_Turn] = []
+        self.forgotten = 0
+        """How many of the oldest turns the model no longer sees."""
+        self.finish: Literal["stop", "length", "interrupted"] = "stop"
+        """How the last answer ended: by itself, for want of tokens, or because its reader left."""
+
+    @property
+    def messages(self) -> list[Message]:
+        """The whole conversation, forgotten turns included."""
+        system = [Message(role="system", content=self.system)] if self.system else []
+        pairs = [(("user", turn.question), ("assistant", turn.answer)) for turn in self._turns]
+        return system + [Message(role=role, content=content) for pair in pairs for role, content in pair]
+
+    def reply(self, text: str) -> Iterator[str]:
+        """The answer to a message, in pieces of whole characters. A reader that leaves early keeps what it has read.
+
+        UserError at once on an empty message and on one that does not fit the context.
+        """
+        if fault := _text_fault(text):
+            raise UserError(f"the message is {fault}")
+        question = [*self._ids("user", text), self.tokenizer.special_id("<|assistant|>")]
+        context, needed = self.model.config.context, len(self._system) + len(question)
+        if needed >= context:
+            beside = f" and the system prompt {len(self._system)}" if self._system else ""
+            raise UserError(
+                f"the message takes {len(question)} tokens{beside}; the model's context is {context}, "
+                "and the answer needs room too: shorten it"
+            )
+        return self._answer(text, question)
+
+    def _answer(self, text: str, question: list[int]) -> Iterator[str]:
+        self._forget(len(question))
+        seen = [token for turn in self._turns[self.forgotten :] for token in turn.ids]
+        prompt = self._system + seen + question
+        self._cache.truncate(min(_common_prefix(self._read, prompt), len(prompt) - 1))
+        # The last token drawn is never read, hence the 1. So the window of `stream` cannot slide.
+        limit = min(self.max_tokens, self.model.config.context - len(prompt) + 1)
+        answer: list[int] = []
+        parts: list[str] = []
+        decoder = self.tokenizer.decode_stream()
+        self.finish = "interrupted"
+        try:
+            for token in self._sampled(prompt, limit):
+                answer.append(token)
+                if piece := decoder.push(token):
+                    parts.append(piece)
+                    yield piece
+            self.finish = "stop" if len(answer) < limit else "length"
+            # A character cut off by the limit is left out.
+            if rest := decoder.flush().replace("\ufffd", ""):
+                parts.append(rest)
+                yield rest
+        finally:
+            self._read = (prompt + answer)[: self._cache.length]
+            if answer or self.finish != "interrupted":
+                self._turns.append(_Turn(text, "".join(parts), [*question, *answer, self._end]))
+
+    def _sampled(self, prompt: list[int], limit: int) -> Iterator[int]:
+        return stream(
+            self.model,
+            prompt,
+            max_new_tokens=limit,
+            temperature=self.temperature,
+            top_k=self.top_k,
+            top_p=self.top_p,
+            seed=self.seed,
+            stop=self._stops,
+            row=len(self._turns),
+            cache=self._cache,
+        )
+
+    def _forget(self, n_question: int) -> None:
+        """Leave out the oldest turns until an answer has max_tokens, or at least half of the context, as its room."""
+        context = self.model.config.context
+        room = context - len(self._system) - n_question - min(self.max_tokens, context // 2)
+        used = sum(len(turn.ids) for turn in self._turns[self.forgotten :])
+        while used > room and self.forgotten < len(self._turns):
+            used -= len(self._turns[self.forgotten].ids)
+            self.forgotten += 1
+
+    def _ids(self, role: str, text: str) -> list[int]:
+        tokens = _segment(self.tokenizer, Piece(text, special=False, learnt=False))
+        return [self.tokenizer.special_id(f"<|{role}|>"), *tokens.tolist(), self._end]
+
+
+def _common_prefix(first: list[int], second: list[int]) -> int:
+    for index, (one, other) in enumerate(zip(first, second, strict=False)):
+        if one != other:
+            return index
+    return min(len(first), len(second))

@@ -95,7 +95,7 @@ def _light(state: str) -> Callable[[random.Random], Slots]:
 
 
 def _search(rng: random.Random) -> Slots:
-    thing = rng.choice(nouns("animal", "food", "plant", "sky", "landmark")).plural
+    thing = rng.choice(nouns("animal", "food", "landmark")).plural
     return {"query": fill("{find} de {thing}", find=rng.choice(_FINDS), thing=thing).lower()}
 
 

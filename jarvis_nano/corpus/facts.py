@@ -8,10 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
+from .wording import fill
+
 
 @dataclass(frozen=True)
 class Relation:
-    """`rows` are (subject, answer). Templates use {x} the subject, {y} the answer, {le} {de} {un} {X} its forms."""
+    """`rows` are (subject, answer). Templates use {x} the subject, {y} the answer, {le} {de} {un} its forms."""
 
     name: str
     rows: tuple[tuple[str, str], ...]
@@ -29,8 +31,7 @@ class Fact:
 
     def fill(self, template: str) -> str:
         """The template about this fact, with a capital at its head."""
-        text = template.format(x=self.subject, y=self.answer, **noun_phrases(self.subject))
-        return text[0].upper() + text[1:]
+        return fill(template, x=self.subject, y=self.answer, **noun_phrases(self.subject))
 
     @property
     def statement(self) -> str:
@@ -196,7 +197,7 @@ MONTH_AFTER = Relation(
 
 LEGS = Relation(
     "legs",
-    rows("""le chat: quatre; le chien: quatre; le cheval: quatre; la vache: quatre; le lapin: quatre; le renard: quatre;
+    rows("""le chat: quatre; le chien: quatre; la vache: quatre; le lapin: quatre; le renard: quatre;
     la souris: quatre; le mouton: quatre; l'araignée f: huit; la fourmi: six; l'abeille f: six; la mouche: six;
     le papillon: six; la poule: deux; le canard: deux; l'oiseau m: deux; le coq: deux; la chèvre: quatre"""),
     (

@@ -52,7 +52,7 @@ def sources(*patterns: str) -> list[str]:
 def compile_flags() -> list[str]:
     # -ffp-contract=fast: multiply-add where the instruction set has it. No -ffast-math: it folds rounding tricks away.
     flags = ["-std=c++20", "-O3", "-g0", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
-    return [*flags, "-fvisibility=hidden", "-Wall", "-Wno-unknown-pragmas", "-Wno-psabi"]
+    return [*flags, "-fvisibility=hidden", "-Wall", "-Wno-psabi", "-Wno-maybe-uninitialized"]
 
 
 def link_flags() -> list[str]:
@@ -70,8 +70,11 @@ def cuda_home(torch) -> Path | None:
     if nvcc is None:
         if wish == "link":
             sys.exit("JARVIS_NANO_CUDA=link: nvcc not found; install the CUDA toolkit, or set CUDA_HOME or PATH")
-        print(f"jarvis_nano: torch has CUDA {torch.version.cuda} but nvcc was not found: no CUDA kernels are built "
-              "(Triton's still run). To get them install the CUDA toolkit and set CUDA_HOME.", file=sys.stderr)
+        print(
+            f"jarvis_nano: torch has CUDA {torch.version.cuda} but nvcc was not found: no CUDA kernels are built "
+            "(Triton's still run). To get them install the CUDA toolkit and set CUDA_HOME.",
+            file=sys.stderr,
+        )
         return None
     # nvcc on PATH may be a wrapper far from the toolkit: it knows its own home.
     plan = subprocess.run([nvcc, "-v", "--dryrun", "-x", "cu", os.devnull], capture_output=True, text=True).stderr
@@ -83,7 +86,12 @@ def nvcc_command(home: Path, source: str, target: Path) -> list[str]:
     architectures = [f"-gencode=arch=compute_{a},code=sm_{a}" for a in CUDA_ARCHITECTURES]
     newest = CUDA_ARCHITECTURES[-1]
     architectures.append(f"-gencode=arch=compute_{newest},code=compute_{newest}")
-    flags = ["-std=c++20", "-O3", "-Xcompiler=-fPIC,-fvisibility=hidden,-g0", "-Xptxas=-v,-warn-spills,-warn-lmem-usage"]
+    flags = [
+        "-std=c++20",
+        "-O3",
+        "-Xcompiler=-fPIC,-fvisibility=hidden,-g0",
+        "-Xptxas=-v,-warn-spills,-warn-lmem-usage",
+    ]
     return [str(home / "bin/nvcc"), *flags, *architectures, "-c", source, "-o", str(target)]
 
 

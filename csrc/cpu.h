@@ -36,8 +36,11 @@ inline void parallel_for(int64_t begin, int64_t end, int64_t grain, const Body& 
       const_cast<Body*>(&body));
 }
 
-// A bfloat16 is the upper half of a float.
+// Two-byte floats as they lie in memory. A bfloat16 is the upper half of a float.
 struct bfloat16 {
+  uint16_t bits;
+};
+struct float16 {
   uint16_t bits;
 };
 

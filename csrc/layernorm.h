@@ -1,0 +1,54 @@
+// LayerNorm and RMSNorm over the last dimension, on pointers: y = (t - mean) * rstd * weight + bias with t = x + residual,
+// and for RMSNorm the same with mean = 0 and no bias. Rows are dense; statistics and parameters are float32.
+// The maths and the traffic: docs/layernorm.md.
+#pragma once
+
+#include <cstdint>
+
+namespace jarvis::layernorm {
+
+template <class T>
+struct Forward {
+  int64_t rows, columns;
+  const T* x;
+  const T* residual;   // null: none
+  const float* weight;
+  const float* bias;   // null: none
+  T* y;
+  T* total;            // x + residual; unused without a residual
+  float* mean;         // (rows); null: RMSNorm
+  float* rstd;         // (rows)
+  float eps;
+};
+
+template <class T>
+struct Backward {
+  int64_t rows, columns;
+  const T* dy;
+  const T* dtotal;     // the gradient of `total` from elsewhere; null: none
+  const T* total;      // x where there was no residual
+  const float* weight;
+  const float* mean;   // null: RMSNorm
+  const float* rstd;
+  T* dx;               // also the residual's gradient
+  float* dweight;      // (columns)
+  float* dbias;        // (columns); null: not wanted
+  float* scratch;      // scratch_size(rows, columns) floats
+};
+
+// Partial sums of dweight and dbias that the backward pass needs room for. The split of the rows depends on the sizes
+// alone, not on the threads, so that a gradient is the same bit for bit on any machine.
+int64_t scratch_size(int64_t rows, int64_t columns);
+
+template <class T>
+void forward_cpu(const Forward<T>& args);
+template <class T>
+void backward_cpu(const Backward<T>& args);
+
+// On the given CUDA stream; T is float, bfloat16 or float16. Defined in layernorm_cuda.cu.
+template <class T>
+void forward_cuda(const Forward<T>& args, void* stream);
+template <class T>
+void backward_cuda(const Backward<T>& args, void* stream);
+
+}  // namespace jarvis::layernorm

@@ -1,0 +1,24 @@
+// LayerNorm's rows, compiled for AVX2.
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#include "cpu.h"
+#include "layernorm.h"
+
+#ifdef JARVIS_AVX2_BEGIN
+JARVIS_AVX2_BEGIN
+namespace jarvis::layernorm::avx2 {
+namespace {
+#include "lanes.inc"
+#include "halves.inc"
+}
+#include "layernorm_rows.inc"
+
+template void forward_rows(const Forward<float>&, int64_t, int64_t);
+template void forward_rows(const Forward<bfloat16>&, int64_t, int64_t);
+template void backward_rows(const Backward<float>&, int64_t, int64_t, float*, float*);
+template void backward_rows(const Backward<bfloat16>&, int64_t, int64_t, float*, float*);
+}  // namespace jarvis::layernorm::avx2
+JARVIS_AVX2_END
+#endif

@@ -1,0 +1,75 @@
+// LayerNorm on the CPU: the rows for any processor, the choice of instruction set, the split over threads.
+#include "layernorm.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "cpu.h"
+
+namespace jarvis::layernorm {
+namespace portable {
+namespace {
+#include "lanes.inc"
+#include "halves.inc"
+}
+#include "layernorm_rows.inc"
+}  // namespace portable
+
+#ifdef JARVIS_AVX2_BEGIN
+namespace avx2 {
+template <class T>
+void forward_rows(const Forward<T>& a, int64_t first, int64_t last);
+template <class T>
+void backward_rows(const Backward<T>& a, int64_t first, int64_t last, float* dweight, float* dbias);
+}  // namespace avx2
+#else
+namespace avx2 = portable;
+#endif
+
+namespace {
+
+constexpr int64_t kValuesPerTask = 16384;  // below this a second thread costs more than it brings
+
+int64_t n_parts(int64_t rows, int64_t columns) {
+  return std::clamp<int64_t>(rows * columns / kValuesPerTask, 1, std::clamp<int64_t>(rows, 1, 32));
+}
+
+}  // namespace
+
+int64_t scratch_size(int64_t rows, int64_t columns) { return n_parts(rows, columns) * 2 * columns; }
+
+template <class T>
+void forward_cpu(const Forward<T>& a) {
+  const auto rows = use_avx2() ? avx2::forward_rows<T> : portable::forward_rows<T>;
+  const int64_t grain = std::max<int64_t>(1, kValuesPerTask / std::max<int64_t>(1, a.columns));
+  parallel_for(0, a.rows, grain, [&](int64_t first, int64_t last) { rows(a, first, last); });
+}
+
+template <class T>
+void backward_cpu(const Backward<T>& a) {
+  const auto rows = use_avx2() ? avx2::backward_rows<T> : portable::backward_rows<T>;
+  const int64_t parts = n_parts(a.rows, a.columns), C = a.columns;
+  const auto part = [&](int64_t p) {
+    float* dweight = a.scratch + p * 2 * C;
+    std::fill_n(dweight, 2 * C, 0.0f);
+    rows(a, a.rows * p / parts, a.rows * (p + 1) / parts, dweight, a.dbias ? dweight + C : nullptr);
+  };
+  parallel_for(0, parts, 1, [&](int64_t first, int64_t last) {
+    for (int64_t p = first; p < last; ++p) part(p);
+  });
+  std::fill_n(a.dweight, C, 0.0f);
+  if (a.dbias) std::fill_n(a.dbias, C, 0.0f);
+  for (int64_t p = 0; p < parts; ++p) {
+    const float* sums = a.scratch + p * 2 * C;
+    for (int64_t c = 0; c < C; ++c) a.dweight[c] += sums[c];
+    for (int64_t c = 0; a.dbias && c < C; ++c) a.dbias[c] += sums[C + c];
+  }
+}
+
+template void forward_cpu(const Forward<float>&);
+template void forward_cpu(const Forward<bfloat16>&);
+template void backward_cpu(const Backward<float>&);
+template void backward_cpu(const Backward<bfloat16>&);
+
+}  // namespace jarvis::layernorm

@@ -1,0 +1,209 @@
+"""The only place that chooses a backend, and the one that loads the compiled kernels.
+
+The choice: the explicit argument, then `with use_backend("…")`, then JARVIS_NANO_BACKEND, then the order of the device.
+A backend asked for by name runs or raises with the reason; "auto" takes the first of the order that can run.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from jarvis_nano.errors import UserError
+
+NAMES = ("reference", "cpp", "triton", "cuda")
+ORDER = {"cpu": ("cpp", "reference"), "cuda": ("cuda", "triton", "reference")}
+
+# (op, backend): the file under benchmarks/results/ of the run in which the op's tests passed on a GPU. "auto" takes no
+# other kernel there; the rest run by name. The CPU kernels are tested by `make test`, everywhere.
+PROVEN_ON_GPU: dict[tuple[str, str], str] = {}
+
+# Where every op of ours is registered: schemas and fakes in kernels/<op>/op.py, compiled kernels by jarvis_nano._ops.
+LIBRARY = torch.library.Library("jarvis_nano", "FRAGMENT")
+
+_log = logging.getLogger("jarvis_nano.kernels")
+_wished = os.environ.get("JARVIS_NANO_BACKEND", "auto")  # what auto means now; read once, a look-up costs 0.7 us
+
+
+_registered: dict[str, Op] = {}
+
+
+class Kernel(NamedTuple):
+    """The two functions of a backend, the same for every backend of an op."""
+
+    forward: Callable
+    backward: Callable
+
+
+@dataclass(frozen=True)
+class Op:
+    """An op: where its backends come from, and the dtypes that each takes (a backend without an entry takes all).
+
+    `load[backend]()` returns its Kernel; it is called when the backend is first chosen, so that importing the op
+    imports neither Triton nor the compiled module.
+    """
+
+    name: str
+    load: Mapping[str, Callable[[], Kernel]]
+    dtypes: Mapping[str, tuple[torch.dtype, ...]] = field(default_factory=dict)
+    kernels: dict[str, Kernel] = field(default_factory=dict)  # those loaded so far
+    _chosen: dict[tuple[str, str, torch.dtype], str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _registered[self.name] = self
+
+    def choose(self, tensor: Tensor, backend: str = "auto") -> str:
+        """The backend that runs this op on `tensor`: a key of `kernels`. UserError when the one asked for cannot."""
+        key = (_wished if backend == "auto" else backend, tensor.device.type, tensor.dtype)
+        if torch.compiler.is_compiling():
+            return _resolve(self.name, *key)
+        return self._chosen.get(key) or _resolve(self.name, *key)
+
+    def why_not(self, backend: str, device: str, dtype: torch.dtype = torch.float32) -> str | None:
+        """Why `backend` cannot run this op on such tensors; None: it can."""
+        if backend not in self.load:
+            return f"{self.name} has no {backend} backend; it has {', '.join(self.load)}"
+        if backend in self.dtypes and dtype not in self.dtypes[backend]:
+            takes = ", ".join(_short(d) for d in self.dtypes[backend])
+            return f"{self.name} in {backend} takes {takes}, not {_short(dtype)}"
+        return _PLATFORM[backend](device)
+
+
+def _short(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+@torch.compiler.assume_constant_result
+def _resolve(name: str, backend: str, device: str, dtype: torch.dtype) -> str:
+    """The slow half of Op.choose, once for each (backend, device, dtype). torch.compile takes its result as constant."""
+    op = _registered[name]
+    if backend not in (*NAMES, "auto"):
+        raise UserError(f"unknown backend {backend!r}; expected auto, {', '.join(NAMES)}")
+    if backend == "auto":
+        chosen, reasons = _first_usable(op, device, dtype)
+        _log.log(
+            logging.WARNING if device == "cpu" and _missing_ops() else logging.INFO,
+            "%s on %s in %s: %s%s", op.name, device, _short(dtype), chosen, f" ({'; '.join(reasons)})" * bool(reasons)
+        )  # fmt: skip
+    else:
+        chosen = backend
+        reason = op.why_not(backend, device, dtype)
+        if reason:
+            raise UserError(f"backend {backend!r} cannot run {op.name}: {reason}")
+    if chosen not in op.kernels:
+        op.kernels[chosen] = op.load[chosen]()
+    op._chosen[backend, device, dtype] = chosen
+    return chosen
+
+
+def _first_usable(op: Op, device: str, dtype: torch.dtype) -> tuple[str, list[str]]:
+    reasons = []
+    for name in ORDER.get(device, ("reference",)):
+        if name not in op.load:
+            continue
+        reason = auto_refusal(op, name, device) or op.why_not(name, device, dtype)
+        if reason is None:
+            return name, reasons
+        reasons.append(reason)
+    return "reference", reasons
+
+
+def auto_refusal(op: Op, backend: str, device: str) -> str | None:
+    """Why auto leaves a backend alone that may well run; None: it does not."""
+    if device == "cpu" or backend == "reference" or (op.name, backend) in PROVEN_ON_GPU:
+        return None
+    return f"{backend} has not passed its tests on a GPU yet; ask for it by name"
+
+
+@contextmanager
+def use_backend(name: str) -> Iterator[None]:
+    """Within the block every op called with backend="auto" runs on this backend, in all threads of the process."""
+    global _wished
+    if name not in (*NAMES, "auto"):
+        raise UserError(f"unknown backend {name!r}; expected auto, {', '.join(NAMES)}")
+    before, _wished = _wished, name
+    try:
+        yield
+    finally:
+        _wished = before
+
+
+@cache
+def _missing_ops() -> str | None:
+    """Loads the compiled kernels, once. None: they are there; else what is missing and how to get it."""
+    try:
+        import_module("jarvis_nano._ops")
+    except ModuleNotFoundError:
+        return "the compiled kernels are not built; run: python setup.py build_ext --inplace, or: pip install -e ."
+    except ImportError as error:
+        return f"the compiled kernels do not load ({error}); build them again: pip install --force-reinstall -e ."
+    return None
+
+
+def _why_not_reference(device: str) -> str | None:
+    return None
+
+
+def _why_not_cpp(device: str) -> str | None:
+    return f"its kernels run on the CPU, the tensor is on {device}" if device != "cpu" else _missing_ops()
+
+
+def has_cuda_kernels() -> bool:
+    """Whether the compiled module holds CUDA kernels (with or without a GPU to run them)."""
+    if _missing_ops():
+        return False
+    return torch._C._dispatch_has_kernel_for_dispatch_key("jarvis_nano::has_cuda_kernels", "CompositeExplicitAutograd")
+
+
+def _why_not_cuda(device: str) -> str | None:
+    if device != "cuda":
+        return f"its kernels run on a GPU, the tensor is on {device}"
+    if _missing_ops() or has_cuda_kernels():
+        return _missing_ops()
+    return "built without CUDA: install the CUDA toolkit (nvcc) beside a torch that has CUDA, then: pip install -e ."
+
+
+def _why_not_triton(device: str) -> str | None:
+    if find_spec("triton") is None:
+        return "triton is not installed; on Linux: pip install 'triton>=3.6,<3.8'"
+    if device == "cpu" and os.environ.get("TRITON_INTERPRET") != "1":
+        return "Triton needs a GPU (on the CPU it is interpreted, for tests: TRITON_INTERPRET=1)"
+    return None if device in ("cpu", "cuda") else f"Triton runs on GPUs, the tensor is on {device}"
+
+
+_PLATFORM: dict[str, Callable[[str], str | None]] = {
+    "reference": _why_not_reference,
+    "cpp": _why_not_cpp,
+    "triton": _why_not_triton,
+    "cuda": _why_not_cuda,
+}
+
+# Every op with backends, by the module that holds it: the doctor and `available` go through them.
+OPS = {
+    "causal_attention": ".attention.op",
+    "layer_norm": ".layernorm.op",
+    "linear_cross_entropy": ".cross_entropy.op",
+}
+
+
+def all_ops() -> dict[str, Op]:
+    return {name: import_module(home, __package__).OP for name, home in OPS.items()}
+
+
+def available(device: str | None = None) -> dict[str, tuple[str, ...]]:
+    """For each op the backends that run here, by name or by choice: on `device`, or on any that this machine has."""
+    devices = [device] if device else ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
+    return {
+        name: tuple(b for b in op.load if any(op.why_not(b, d) is None for d in devices))
+        for name, op in all_ops().items()
+    }

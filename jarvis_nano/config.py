@@ -153,7 +153,9 @@ class TrainConfig:
             if getattr(self, name) < 1:
                 raise UserError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if self.micro_batch_size < 0 or self.micro_batch_size > self.batch_size:
-            raise UserError(f"micro_batch_size {self.micro_batch_size} is not between 0 and batch_size {self.batch_size}")
+            raise UserError(
+                f"micro_batch_size {self.micro_batch_size} is not between 0 and batch_size {self.batch_size}"
+            )
         if self.learning_rate <= 0 or self.muon_learning_rate <= 0:
             raise UserError("learning rates must be above 0")
         if not (0 <= self.warmup <= 1 and 0 <= self.decay <= 1 and 0 <= self.final_lr <= 1):
@@ -172,8 +174,17 @@ class Preset:
 PRESETS: dict[str, Preset] = {
     "nano": Preset(
         "2–5 M weights: minutes on two CPU cores",
-        ModelConfig(vocab_size=4096, context=256, n_layers=4, n_heads=4, d_model=256, norm="rmsnorm",
-                    positions="rotary", mlp="relu2", qk_norm=True),
+        ModelConfig(
+            vocab_size=4096,
+            context=256,
+            n_layers=4,
+            n_heads=4,
+            d_model=256,
+            norm="rmsnorm",
+            positions="rotary",
+            mlp="relu2",
+            qk_norm=True,
+        ),
         TrainConfig(optimizer="muon", learning_rate=3e-3, schedule="wsd"),
     ),
     "mini": Preset(
@@ -204,7 +215,9 @@ def from_json(kind: type, values: dict[str, Any], source: Path | str) -> Any:
     known = {field.name for field in dataclasses.fields(kind)}
     unknown = sorted(set(values) - known)
     if unknown:
-        raise UserError(f"{source} has unknown settings {', '.join(unknown)}; this version knows {', '.join(sorted(known))}")
+        raise UserError(
+            f"{source} has unknown settings {', '.join(unknown)}; this version knows {', '.join(sorted(known))}"
+        )
     hints = get_type_hints(kind)
     fixed = {name: tuple(value) if "tuple" in str(hints[name]) else value for name, value in values.items()}
     return kind(**fixed)

@@ -8,7 +8,7 @@ trained stands in training/, how it writes text in generation.py.
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +17,9 @@ from torch import Tensor, nn
 from jarvis_nano import kernels
 from jarvis_nano.config import ModelConfig
 from jarvis_nano.errors import UserError
+
+if TYPE_CHECKING:
+    from jarvis_nano.kernels.cross_entropy.op import LinearCrossEntropy
 
 
 class Cache(Protocol):
@@ -178,7 +181,9 @@ class Transformer(nn.Module):
         T = ids.shape[1]
         start = cache.length if cache is not None else 0
         if start + T > self.config.context:
-            raise UserError(f"{start + T} tokens do not fit the model's context of {self.config.context}; shorten the text")
+            raise UserError(
+                f"{start + T} tokens do not fit the model's context of {self.config.context}; shorten the text"
+            )
         positions = torch.arange(start, start + T, device=ids.device)
         if document is not None:
             positions = positions_in_document(document)
@@ -202,14 +207,14 @@ class Transformer(nn.Module):
         cache: Cache | None = None,
         document: Tensor | None = None,
         z_loss: float = 0.0,
-    ) -> Tensor | kernels.LinearCrossEntropy:
+    ) -> Tensor | LinearCrossEntropy:
         """Logits (B, T, V); with targets (B, T) the loss of each token instead (so that DDP sees one forward)."""
         h = self.hidden(ids, cache=cache, document=document)
         if targets is None:
             return self.head(h)
         return kernels.linear_cross_entropy(h.flatten(0, 1), self.head.weight, targets.flatten(), z_loss=z_loss)
 
-    def loss(self, ids: Tensor, targets: Tensor, *, document: Tensor | None = None) -> kernels.LinearCrossEntropy:
+    def loss(self, ids: Tensor, targets: Tensor, *, document: Tensor | None = None) -> LinearCrossEntropy:
         """Per-token loss, log Z, entropy and hit, each (B·T,); 0 where the target is -100."""
         return self(ids, targets=targets, document=document)
 

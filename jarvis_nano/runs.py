@@ -1,10 +1,10 @@
 """The run folder: where things lie in it, and how a checkpoint is read and verified. training/checkpoint.py writes.
 
-    runs/demo/config.json            the model, the training, what it was made from
-    runs/demo/tokenizer/             tokenizer.json and its companions
-    runs/demo/checkpoints/step_00000500/{model.safetensors, optimizer.safetensors, state.json}
-    runs/demo/latest                 the name of the newest checkpoint
-    runs/demo/metrics.jsonl, samples.jsonl, tensorboard/
+runs/demo/config.json            the model, the training, what it was made from
+runs/demo/tokenizer/             tokenizer.json and its companions
+runs/demo/checkpoints/step_00000500/{model.safetensors, optimizer.safetensors, state.json}
+runs/demo/latest                 the name of the newest checkpoint
+runs/demo/metrics.jsonl, samples.jsonl, tensorboard/
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def resolve(run: str | Path) -> Path:
 
 
 def newest(*, tuned: bool | None = None) -> Path:
-    """The run with the latest checkpoint; with `tuned`, only those that have (or have not) been tuned on instructions."""
+    """The run with the latest checkpoint; with `tuned`, only among those that have (or have not) been tuned."""
     candidates = [path for path in _runs() if (path / "latest").is_file()]
     if tuned is not None:
         candidates = [path for path in candidates if bool(read_json(path / "config.json").get("tuned_from")) == tuned]
@@ -104,7 +104,9 @@ def checkpoints(run: Path) -> list[Path]:
     folder = run / "checkpoints"
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if path.name.startswith("step_") and (path / "state.json").is_file())
+    return sorted(
+        path for path in folder.iterdir() if path.name.startswith("step_") and (path / "state.json").is_file()
+    )
 
 
 def latest_checkpoint(run: Path) -> Path:
@@ -130,8 +132,11 @@ def read_state(checkpoint: Path) -> dict[str, Any]:
         found = sha256(path) if path.is_file() else "missing"
         if found != expected:
             others = [other.name for other in checkpoints(checkpoint.parent.parent) if other != checkpoint]
-            way_out = f"write {others[-1]} into {checkpoint.parent.parent / 'latest'} to go back to it" if others else \
-                "there is no other checkpoint: train the run again"
+            way_out = (
+                f"write {others[-1]} into {checkpoint.parent.parent / 'latest'} to go back to it"
+                if others
+                else "there is no other checkpoint: train the run again"
+            )
             raise UserError(f"checkpoint {path} is damaged (SHA-256 {found[:12]}, expected {expected[:12]}); {way_out}")
     return state
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ OptimizerState = dict[str, dict[str, Tensor]]
 def write_config(run: Path, config: runs.RunConfig) -> None:
     """config.json of a new run."""
     run.mkdir(parents=True, exist_ok=True)
-    write_text(run / "config.json", json.dumps({"format": runs.FORMAT, **to_json(config)}, ensure_ascii=False, indent=1))
+    write_text(
+        run / "config.json", json.dumps({"format": runs.FORMAT, **to_json(config)}, ensure_ascii=False, indent=1)
+    )
 
 
 def write_text(path: Path, text: str) -> None:
@@ -71,6 +74,16 @@ def save(
     return folder
 
 
+def commit() -> str:
+    """The commit of the code that trains, or "" outside a git checkout."""
+    here = Path(__file__).resolve().parent
+    try:
+        found = subprocess.run(["git", "-C", here, "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    except FileNotFoundError:  # no git on this machine
+        return ""
+    return found.stdout.strip()
+
+
 def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -106,13 +119,17 @@ def optimizer_state(optimizers: list[torch.optim.Optimizer], names: dict[Tensor,
     return {names[p]: dict(s) for optimizer in optimizers for p, s in optimizer.state.items()}
 
 
-def restore_optimizers(optimizers: list[torch.optim.Optimizer], names: dict[Tensor, str], state: OptimizerState) -> None:
+def restore_optimizers(
+    optimizers: list[torch.optim.Optimizer], names: dict[Tensor, str], state: OptimizerState
+) -> None:
     """Put a saved state back; UserError if it is not of these optimizers."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             for parameter in group["params"]:
                 if names[parameter] not in state:
-                    raise UserError(f"the checkpoint has no optimizer state for {names[parameter]}; was --optimizer changed?")
+                    raise UserError(
+                        f"the checkpoint has no optimizer state for {names[parameter]}; was --optimizer changed?"
+                    )
                 values = state[names[parameter]]
                 # AdamW keeps its step count on the CPU, everything else beside the parameter.
                 optimizer.state[parameter] = {

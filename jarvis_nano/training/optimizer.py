@@ -31,7 +31,9 @@ def build(model: Transformer, config: TrainConfig) -> list[torch.optim.Optimizer
     ]
     if config.optimizer == "adamw":
         groups[0]["params"] = embeddings + matrices
-    adamw = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(config.beta1, config.beta2), eps=1e-10, fused=True)
+    adamw = torch.optim.AdamW(
+        groups, lr=config.learning_rate, betas=(config.beta1, config.beta2), eps=1e-10, fused=True
+    )
     if config.optimizer == "adamw":
         return [adamw]
     heads = {block.attention.qkv.weight: _qkv_rows(block.attention) for block in model.blocks}
@@ -45,7 +47,7 @@ def _qkv_rows(attention: nn.Module) -> tuple[int, ...]:
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum whose matrices are orthogonalised before the step (Jordan et al. 2024, kellerjordan.github.io/posts/muon).
+    """Momentum whose matrices are orthogonalised before the step (Jordan 2024, kellerjordan.github.io/posts/muon).
 
     The update of a matrix with R rows and C columns is scaled by √max(1, R/C), and weights decay by lr · weight_decay.
     `row_splits` names packed matrices (q, k, v) whose parts are orthogonalised apart. torch.optim.Muon is not used: it
@@ -53,8 +55,14 @@ class Muon(torch.optim.Optimizer):
     """
 
     def __init__(
-        self, params: list[Tensor], *, lr: float, weight_decay: float, row_splits: dict[Tensor, tuple[int, ...]],
-        momentum: float = 0.95, iterations: int = 5,
+        self,
+        params: list[Tensor],
+        *,
+        lr: float,
+        weight_decay: float,
+        row_splits: dict[Tensor, tuple[int, ...]],
+        momentum: float = 0.95,
+        iterations: int = 5,
     ) -> None:
         super().__init__([{"params": params, "peak_lr": lr}], {"lr": lr, "weight_decay": weight_decay})
         self.row_splits, self.momentum, self.iterations = row_splits, momentum, iterations

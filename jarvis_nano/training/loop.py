@@ -1,0 +1,217 @@
+"""The training loop, the same for pretraining and tuning: batches in, checkpoints and metrics out.
+
+A step depends on the weights, the optimizer's state and its own number alone: batches and dropout are functions of
+(seed, step), so a resumed run goes on exactly as the uninterrupted one would have.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from jarvis_nano.config import TrainConfig
+from jarvis_nano.data.batches import Batch
+from jarvis_nano.errors import UserError
+from jarvis_nano.evaluation.perplexity import HeldOut, evaluate
+from jarvis_nano.model import Transformer
+from jarvis_nano.training import checkpoint, optimizer, schedule
+from jarvis_nano.training.distributed import World
+from jarvis_nano.training.recorder import Recorder, StepTotals
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM; a checkpoint was written."""
+
+
+class BatchSource(Protocol):
+    """Data as a pure function of the step, so that a resumed run sees what it would have seen."""
+
+    def batch(self, step: int, rank: int = 0, world: int = 1) -> Batch:
+        """This rank's rows of a step's global batch."""
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Held-out text, as batches that take each token once."""
+
+    batches: Sequence[Batch]
+    n_tokens: int
+    """Counted targets in all of them."""
+    n_bytes: int = 0
+    """UTF-8 bytes of the text; 0 where bits per byte mean nothing (instructions)."""
+
+    def bits_per_byte(self, result: HeldOut) -> float | None:
+        """Exact over all the text; over a part, its bytes are taken as its share of the tokens."""
+        if not self.n_bytes or not result.tokens:
+            return None
+        return result.bits_per_byte(1) / (self.n_bytes * result.tokens / self.n_tokens)
+
+
+class Trainer:
+    """One training of one model; every process of it makes one."""
+
+    def __init__(
+        self,
+        run: Path,
+        model: Transformer,
+        config: TrainConfig,
+        batches: BatchSource,
+        validation: Validation,
+        world: World,
+    ) -> None:
+        if config.batch_size % world.size:
+            raise UserError(
+                f"batch_size {config.batch_size} is not a multiple of the {world.size} processes; "
+                f"pass --batch-size {-(-config.batch_size // world.size) * world.size}"
+            )
+        self.run, self.config, self.batches, self.validation = run, config, batches, validation
+        self.world = world
+        self.recorder: Recorder | None = None
+        self.model = model.to(world.device)
+        self.replica: nn.Module = nn.parallel.DistributedDataParallel(model) if world.size > 1 else model
+        self.optimizers = optimizer.build(model, config)
+        self.names = {parameter: name for name, parameter in model.named_parameters()}
+        self.step = 0
+        self.eval_loss: float | None = None
+
+    def resume(self) -> None:
+        """Take weights, optimizer state and step from the run's latest checkpoint."""
+        state, saved = checkpoint.restore(self.run, self.model)
+        checkpoint.restore_optimizers(self.optimizers, self.names, saved)
+        self.step, self.eval_loss = state["step"], state["eval_loss"]
+
+    def train(self, recorder: Recorder | None) -> HeldOut:
+        """Run the steps that are left; return the validation of all held-out text at the end.
+
+        `recorder` is rank 0's; the other ranks have None.
+
+        Raises Diverged when the loss is not finite (the checkpoints stay as they are) and Interrupted on Ctrl-C or
+        SIGTERM, after writing a checkpoint.
+        """
+        config, self.recorder = self.config, recorder
+        self.model.train()
+        with stop_signals() as stop:
+            while self.step < config.steps:
+                started = time.perf_counter()
+                totals = self._step(stop.requested)
+                self.step += 1
+                last = self.step == config.steps
+                if self.recorder:
+                    self.recorder.step(self.step, totals, time.perf_counter() - started)
+                if totals.stop and not last:
+                    self._save()
+                    raise Interrupted(f"stopped after step {self.step}; go on with --run {self.run} --resume")
+                if self.step % config.eval_every == 0 and not last:
+                    self._validate(config.eval_batches)
+                if self.recorder and (self.step % config.sample_every == 0 or last):
+                    self.recorder.samples(self.step, self.model)
+                if self.step % config.save_every == 0 and not last:
+                    self._save()
+            result = self._validate(len(self.validation.batches))
+        self._save()
+        return result
+
+    def _step(self, stop_requested: bool) -> StepTotals:
+        """One optimizer step over this rank's rows of the global batch."""
+        config, world = self.config, self.world
+        batch = self.batches.batch(self.step, world.rank, world.size)
+        torch.manual_seed((config.seed << 32) + self.step * world.size + world.rank)  # dropout: from the step alone
+        head = torch.tensor([(batch.targets != -100).sum().item(), float(stop_requested)], device=world.device)
+        n_tokens, stops = world.sum(head).tolist()
+        sums = torch.zeros(4, device=world.device)  # loss, entropy, log Z, hits
+        pieces = micro_batches(batch, config.micro_batch_size)
+        for index, piece in enumerate(pieces):
+            # DDP averages the gradients over processes; the loss is a sum over all tokens divided by their number.
+            with self._accumulate(last=index == len(pieces) - 1):
+                sums += self._backward(piece, world.size / n_tokens)
+        rate = schedule.rate(self.step, config)
+        gradient_norm = self._update(rate)
+        return StepTotals(world.sum(sums), int(n_tokens), gradient_norm, rate, stops > 0)
+
+    def _accumulate(self, *, last: bool) -> contextlib.AbstractContextManager[None]:
+        if last or not isinstance(self.replica, nn.parallel.DistributedDataParallel):
+            return contextlib.nullcontext()
+        return self.replica.no_sync()
+
+    def _backward(self, piece: Batch, weight: float) -> Tensor:
+        device = self.world.device
+        ids, targets = piece.ids.to(device, non_blocking=True), piece.targets.to(device, non_blocking=True)
+        document = None if piece.document is None else piece.document.to(device, non_blocking=True)
+        with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
+            result = self.replica(ids, targets=targets, document=document, z_loss=self.config.z_loss)
+        (result.loss.sum() * weight).backward()
+        with torch.no_grad():
+            counted = targets.flatten() != -100
+            values = (result.loss, result.entropy, result.log_z, result.hit)
+            return torch.stack([(value.float() * counted).sum() for value in values])
+
+    def _update(self, rate: float) -> Tensor:
+        """Clip, step, clear; return the gradient's norm before clipping."""
+        limit = self.config.max_grad_norm or math.inf
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit)
+        for one in self.optimizers:
+            for group in one.param_groups:
+                group["lr"] = group["peak_lr"] * rate
+            one.step()
+            one.zero_grad()
+        return norm
+
+    def _validate(self, n_batches: int) -> HeldOut:
+        """Each process takes its share of the first `n_batches`; all learn the sums."""
+        world = self.world
+        own = evaluate(self.model, self.validation.batches[:n_batches][world.rank :: world.size])
+        sums = torch.tensor([own.nats, own.tokens, own.hits], dtype=torch.float64, device=world.device)
+        nats, tokens, hits = world.sum(sums).tolist()
+        result = HeldOut(nats, int(tokens), hits)
+        self.eval_loss = result.loss if tokens else None
+        if self.recorder:
+            self.recorder.validation(self.step, result, self.validation.bits_per_byte(result), self.model)
+        return result
+
+    def _save(self) -> None:
+        if self.recorder:
+            self.recorder.require_finite(self.step)
+            state = {"eval_loss": self.eval_loss, "seed": self.config.seed, "commit": checkpoint.commit()}
+            saved = checkpoint.optimizer_state(self.optimizers, self.names)
+            checkpoint.save(self.run, self.model, saved, step=self.step, state=state, keep=self.config.keep)
+        self.world.barrier()
+
+
+def micro_batches(batch: Batch, rows: int) -> list[Batch]:
+    """The batch cut into pieces of at most `rows` rows; 0: one piece."""
+    if not rows or rows >= batch.ids.shape[0]:
+        return [batch]
+    documents = batch.document.split(rows) if batch.document is not None else None
+    return [
+        Batch(ids, targets, documents[i] if documents else None)
+        for i, (ids, targets) in enumerate(zip(batch.ids.split(rows), batch.targets.split(rows), strict=True))
+    ]
+
+
+class stop_signals:
+    """Turns the first Ctrl-C or SIGTERM into a request, honoured after the step; a second one acts as usual."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    def __enter__(self) -> stop_signals:
+        self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.requested = True
+        signal.signal(number, self._before[signal.Signals(number)])

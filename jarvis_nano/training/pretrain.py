@@ -1,0 +1,158 @@
+"""Pretraining from random weights: what scripts/pretrain.py runs."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from jarvis_nano import runs
+from jarvis_nano.config import PRESETS, ModelConfig, TrainConfig
+from jarvis_nano.data.batches import TokenBatches, evaluation_windows
+from jarvis_nano.data.shards import Shards
+from jarvis_nano.errors import UserError
+from jarvis_nano.evaluation.perplexity import HeldOut
+from jarvis_nano.tokenizer import Tokenizer
+from jarvis_nano.training import distributed
+from jarvis_nano.training.loop import Validation
+from jarvis_nano.training.prepare import prepare
+from jarvis_nano.training.session import train_run
+
+
+@dataclass(frozen=True)
+class Pretrain:
+    """Pretrain a model from random weights.
+
+    Example: python scripts/pretrain.py nano --data books/ --run books --steps 3000
+    """
+
+    run: str = ""
+    """Name under runs/ (or $JARVIS_NANO_RUNS), or a folder; default: <preset>-<n>."""
+    data: tuple[str, ...] = ()
+    """Texts: .txt or .jsonl files (also .gz, .zst), or folders of them; default: the built-in French corpus."""
+    tokenizer: str = ""
+    """Folder of a tokenizer; default: one of vocab_size is trained on the data."""
+    resume: bool = False
+    """Go on from the run's latest checkpoint; with no checkpoint yet, start; if finished, do nothing."""
+    observe: Literal["on", "off"] = "on"
+    """off: no weight histograms and no text samples."""
+    tensorboard: bool = True
+    """Write TensorBoard files and serve them on localhost while training."""
+    device: str = "auto"
+    """cpu, cuda, cuda:1 or auto."""
+    threads: int = 0
+    """Threads of each process; 0: all cores, shared among the processes."""
+    model: ModelConfig = field(default_factory=ModelConfig)
+    train: TrainConfig = field(default_factory=TrainConfig)
+
+
+def defaults(preset: str) -> Pretrain:
+    """The settings of a preset; UserError naming the presets if it is unknown."""
+    if preset not in PRESETS:
+        close = difflib.get_close_matches(preset, PRESETS, n=1)
+        meant = f"; did you mean {close[0]}?" if close else ""
+        raise UserError(f"there is no preset {preset!r}{meant} Presets: {', '.join(PRESETS)}")
+    chosen = PRESETS[preset]
+    return Pretrain(model=chosen.model, train=chosen.train)
+
+
+def starting_point(preset: str, run: str, resume: bool) -> Pretrain:
+    """What the flags start from: the preset's settings, or with --resume those that the run was started with."""
+    if not resume:
+        return defaults(preset)
+    folder = runs.location(run) if run else runs.newest(tuned=False)
+    if not (folder / "config.json").is_file():
+        return dataclasses.replace(defaults(preset), run=run)  # interrupted before its first step: start it
+    config = runs.read_config(folder)
+    if config.tuned_from:
+        raise UserError(
+            f"{folder} is a tuned run; go on with: "
+            f"python scripts/finetune.py {config.tuned_from} --run {folder} --resume"
+        )
+    return Pretrain(run=str(folder), model=config.model, train=config.train)
+
+
+def pretrain(settings: Pretrain, preset: str) -> None:
+    """Train to the last step and, on rank 0, print what came out of it."""
+    with distributed.join(settings.device, settings.threads) as world:
+        run = Path(world.share(str(_choose_run(settings, preset)) if world.is_first else ""))
+        going_on = settings.resume and (run / "config.json").is_file()
+        if going_on:
+            config = _merge(runs.read_config(run), settings, run)
+            tokenizer_folder = run / "tokenizer"
+        else:
+            folders = ""
+            if world.is_first:
+                prepared = prepare(settings.data, settings.tokenizer, settings.model.vocab_size)
+                folders = f"{prepared.tokenizer}\n{prepared.shards}"
+            tokenizer_folder, shards_folder = (Path(name) for name in world.share(folders).split("\n"))
+            config = runs.RunConfig(preset, settings.model, settings.train, "", str(shards_folder.resolve()))
+        tokenizer = Tokenizer.load(tokenizer_folder)
+        if not going_on:
+            model = dataclasses.replace(config.model, vocab_size=tokenizer.vocab_size)
+            config = dataclasses.replace(config, model=model, tokenizer_hash=tokenizer.hash)
+        batches, validation = _batches(config, tokenizer)
+        prompts = [
+            [tokenizer.special_id("</s>"), *tokenizer.encode(text).tolist()] for text in config.train.sample_prompts
+        ]
+        result = train_run(
+            run,
+            config,
+            tokenizer,
+            batches,
+            validation,
+            world,
+            prompts=prompts,
+            resume=going_on,
+            observe=settings.observe == "on",
+            tensorboard=settings.tensorboard,
+        )
+        if world.is_first:
+            print(_summary(run, result, validation))
+
+
+def _summary(run: Path, result: HeldOut | None, validation: Validation) -> str:
+    if result is None:
+        return f"{run} is finished already; give it more --steps to go on"
+    bits = validation.bits_per_byte(result)
+    return (
+        f"{run}: {bits:.3f} bits per byte on {validation.n_bytes:,} held-out bytes (loss {result.loss:.3f}, perplexity "
+        f'{result.perplexity:.1f}); next: python scripts/sample.py {run} "Il était une fois"'
+    )
+
+
+def _choose_run(settings: Pretrain, preset: str) -> Path:
+    if not settings.run:
+        return runs.next_free(preset)
+    run = runs.location(settings.run)
+    if (run / "config.json").exists() and not settings.resume:
+        raise UserError(f"{run} exists already; go on with it by --resume, or choose another --run")
+    return run
+
+
+def _merge(config: runs.RunConfig, settings: Pretrain, run: Path) -> runs.RunConfig:
+    """The run's configuration with what may change on the way; UserError for what may not."""
+    model = dataclasses.replace(settings.model, vocab_size=config.model.vocab_size)
+    if model != config.model:
+        raise UserError(f"{run} was started with {config.model}; --resume cannot change the model to {model}")
+    for name in ("seed", "batch_size", "optimizer"):
+        before, now = getattr(config.train, name), getattr(settings.train, name)
+        if before != now:
+            raise UserError(f"{run} was started with {name} {before}; --resume cannot change it to {now}")
+    return dataclasses.replace(config, train=settings.train)
+
+
+def _batches(config: runs.RunConfig, tokenizer: Tokenizer) -> tuple[TokenBatches, Validation]:
+    train, model = config.train, config.model
+    folder = Path(config.data)
+    if not folder.is_dir():
+        raise UserError(f"the shards {folder} are gone; start a new run with --data, which writes them again")
+    shards = Shards.open(folder, "train", tokenizer_hash=tokenizer.hash)
+    held_out = Shards.open(folder, "val", tokenizer_hash=tokenizer.hash)
+    rows = train.micro_batch_size or train.batch_size
+    windows = list(evaluation_windows(held_out, model.context, batch_size=rows, stride=max(1, model.context // 2)))
+    n_tokens = sum(int((batch.targets != -100).sum()) for batch in windows)
+    batches = TokenBatches(shards, batch_size=train.batch_size, context=model.context, seed=train.seed)
+    return batches, Validation(windows, n_tokens, held_out.text_bytes)

@@ -1,0 +1,89 @@
+"""One training from its run folder to its end: model, recorder, TensorBoard, trainer. Tuning shares it."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from jarvis_nano import runs
+from jarvis_nano.evaluation.perplexity import HeldOut
+from jarvis_nano.model import Transformer
+from jarvis_nano.observe.metrics import Metrics
+from jarvis_nano.observe.progress import TrainingDisplay, measure_peak_flops
+from jarvis_nano.observe.tensorboard import TensorBoard, launch
+from jarvis_nano.tokenizer import Tokenizer
+from jarvis_nano.training import checkpoint
+from jarvis_nano.training.distributed import World
+from jarvis_nano.training.loop import BatchSource, Trainer, Validation
+from jarvis_nano.training.recorder import Recorder
+
+
+def train_run(
+    run: Path,
+    config: runs.RunConfig,
+    tokenizer: Tokenizer,
+    batches: BatchSource,
+    validation: Validation,
+    world: World,
+    *,
+    prompts: Sequence[Sequence[int]],
+    resume: bool,
+    observe: bool,
+    tensorboard: bool,
+    weights: dict[str, Tensor] | None = None,
+) -> HeldOut | None:
+    """Start the run (or, with resume, go on with it) and train to the end; None if it was at its end already.
+
+    `weights` start a tuning; without them the model starts from random ones, drawn from the seed.
+    """
+    torch.manual_seed(config.train.seed)
+    model = Transformer(config.model)
+    if weights is not None:
+        runs.load_weights(model, weights, Path(config.tuned_from))
+    if world.is_first:
+        tokenizer.save(run / "tokenizer")
+        checkpoint.write_config(run, config)
+    trainer = Trainer(run, model, config.train, batches, validation, world)
+    if resume and runs.checkpoints(run):
+        trainer.resume()
+    if trainer.step >= config.train.steps:
+        return None
+    if not world.is_first:
+        return trainer.train(None)
+    dtype = torch.bfloat16 if world.device.type == "cuda" else torch.float32
+    peak = measure_peak_flops(world.device, dtype) * world.size
+    with (
+        _served(run.parent, tensorboard) as server,
+        Metrics(run, tensorboard=tensorboard) as metrics,
+        TrainingDisplay(config.train.steps, trainer.step) as display,
+    ):
+        metrics.truncate(trainer.step or -1)
+        processes = f"{world.size} processes" if world.size > 1 else "1 process"
+        display.note(f"{run}: {model.n_parameters / 1e6:.2f} M weights, {processes} on {world.device.type}")
+        if server:
+            threading.Thread(target=_announce, args=(server, display), daemon=True).start()
+        recorder = Recorder(
+            metrics, display, config.train, model, tokenizer, peak_flops=peak, observe=observe, prompts=prompts
+        )
+        return trainer.train(recorder)
+
+
+@contextlib.contextmanager
+def _served(folder: Path, wanted: bool) -> Iterator[TensorBoard | None]:
+    """TensorBoard over all runs of the folder while the block runs."""
+    server = launch(folder) if wanted else None
+    try:
+        yield server
+    finally:
+        if server:
+            server.close()
+
+
+def _announce(server: TensorBoard, display: TrainingDisplay) -> None:
+    """In a thread of its own: TensorBoard takes seconds to start."""
+    display.note(f"TensorBoard: {server.url}" if server.url else str(server.problem))

@@ -1,4 +1,4 @@
-"""Text to ids and back: a tokenizer folder as one object. No training (tokenizer_training.py), no merging (kernels/bpe)."""
+"""Text to ids and back: a tokenizer folder as one object. Training is tokenizer_training.py, merging kernels/bpe."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class Tokenizer:
         except KeyError:
             known = " ".join(self.encoder.added_tokens) or "none"
             raise UserError(
-                f"the tokenizer has no special token {text} (it has: {known}); train one with scripts/train_tokenizer.py"
+                f"the tokenizer has no special token {text} (it has: {known}); train one: scripts/train_tokenizer.py"
             ) from None
 
     def save(self, folder: str | os.PathLike[str]) -> None:

@@ -1,5 +1,5 @@
-"""Byte-pair encoding: text to ids, exactly as the `tokenizers` library. op.py is the entrance, csrc/bpe.cpp the speed."""
+"""Byte-pair encoding: text to ids exactly as the `tokenizers` library. op.py is the entrance, csrc/bpe.cpp the work."""
 
-from jarvis_nano.kernels.bpe.op import BpeEncoder, BpeFileError
+from .op import BpeEncoder, BpeFileError
 
 __all__ = ["BpeEncoder", "BpeFileError"]

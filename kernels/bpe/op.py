@@ -16,7 +16,7 @@ from types import ModuleType
 import numpy as np
 import tokenizers
 
-from jarvis_nano.kernels.bpe.tokenizer_file import BpeFile, BpeFileError, parse
+from .tokenizer_file import BpeFile, BpeFileError, parse
 
 __all__ = ["BpeEncoder", "BpeFileError", "extension"]
 
@@ -132,13 +132,13 @@ class BpeEncoder:
             raise ValueError(f"ids of shape {array.shape} and type {array.dtype}; expected one row of integers")
         if array.min() < 0 or array.max() >= self.vocab_size:
             where = int(np.argmax((array < 0) | (array >= self.vocab_size)))
-            raise ValueError(f"id {array[where]} at position {where}; this tokenizer has ids 0 to {self.vocab_size - 1}")
+            raise ValueError(f"id {array[where]} at position {where}; the tokenizer has ids 0 to {self.vocab_size - 1}")
         return np.ascontiguousarray(array, dtype=np.uint32)
 
     def _slow_ids(self, text: str | bytes, special: bool) -> list[int]:
         plain = _checked_text(text)
         if self.backend == "reference":
-            from jarvis_nano.kernels.bpe import reference
+            from . import reference
 
             return reference.encode(self._file, plain, special=special)
         return self._library(special).encode(plain, add_special_tokens=False).ids
@@ -174,7 +174,7 @@ def _core(module: ModuleType, file: BpeFile):
         (token.content.encode(), token.id, token.special, token.lstrip, token.rstrip, token.normalized)
         for token in file.added
     ]
-    words = file.token_bytes() if file.ignore_merges else []
+    words = file.words() if file.ignore_merges else {}
     return module.Encoder(file.token_bytes(), file.base, file.merges, file.scanner, added, words)
 
 

@@ -1,4 +1,4 @@
-"""The pre-tokenizer patterns: how text is cut into words before byte-pair merges. Names here, scanners in csrc/bpe.cpp."""
+"""The pre-tokenizer patterns: how text is cut into words before any merge. csrc/bpe_scan.h has their scanners."""
 
 from __future__ import annotations
 

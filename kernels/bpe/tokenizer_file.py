@@ -1,4 +1,4 @@
-"""Reads a Hugging Face tokenizer.json into the plain arrays that an encoder needs, and says what our own path lacks."""
+"""Reads a Hugging Face tokenizer.json into the arrays that an encoder needs, and says what our own path lacks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jarvis_nano.kernels.bpe.patterns import byte_alphabet, scanner_of
+from .patterns import byte_alphabet, scanner_of
 
 
 class BpeFileError(ValueError):
@@ -53,15 +53,23 @@ class BpeFile:
             by_id[token.id] = token.content
         return by_id
 
+    def words(self) -> dict[bytes, int]:
+        """The id of each byte string that the vocabulary spells in the byte alphabet."""
+        to_byte = {ord(character): byte for byte, character in enumerate(byte_alphabet())}
+        spelt = {
+            text.translate(to_byte): index
+            for text, index in self.vocab.items()
+            if to_byte.keys() >= set(map(ord, text))
+        }
+        return {text.encode("latin-1"): index for text, index in spelt.items()}
+
     def token_bytes(self) -> list[bytes]:
         """The bytes that each id stands for under a byte-level decoder; added tokens stand for their own text."""
-        to_byte = {character: byte for byte, character in enumerate(byte_alphabet())}
         by_id = [b""] * self.n_ids
         for text, index in self.vocab.items():
-            try:
-                by_id[index] = bytes([to_byte[character] for character in text])
-            except KeyError:
-                by_id[index] = text.encode("utf-8", "replace")
+            by_id[index] = text.encode("utf-8", "replace")
+        for word, index in self.words().items():
+            by_id[index] = word
         for token in self.added:
             by_id[token.id] = token.content.encode("utf-8", "replace")
         return by_id
@@ -83,16 +91,16 @@ def parse(raw: bytes) -> BpeFile:
     merges = _merges(model.get("merges"), vocab)
     base = [vocab[character] for character in byte_alphabet() if character in vocab]
     scanner, no_scanner = scanner_of(data.get("pre_tokenizer"))
-    missing = 256 - len(base)
+    no_bytes = f"{256 - len(base)} of the 256 bytes have no id" if len(base) < 256 else ""
     return BpeFile(
         vocab=vocab,
         added=added,
         merges=merges,
-        base=np.array([] if missing else base, dtype=np.uint32),
+        base=np.array([] if no_bytes else base, dtype=np.uint32),
         scanner=scanner,
         ignore_merges=bool(model.get("ignore_merges", False)),
         byte_level_decoder=(data.get("decoder") or {}).get("type") == "ByteLevel",
-        why_not=_uncovered(data, model, vocab, added) or no_scanner or (missing and f"{missing} bytes have no id") or "",
+        why_not=_uncovered(data, model, vocab, added) or no_scanner or no_bytes,
     )
 
 

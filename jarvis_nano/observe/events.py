@@ -94,7 +94,8 @@ def markdown(text: str) -> str:
         body = line.lstrip(" \t")
         indent = len(line.expandtabs(4)) - len(body.expandtabs(4))
         lines.append("&nbsp;" * indent + body)
-    return "  \n".join(line or "&nbsp;" for line in lines)
+    # The page keeps line breaks (white-space: pre-wrap); only an empty line would begin a paragraph.
+    return "\n".join(line or "&nbsp;" for line in lines)
 
 
 def bucket_counts(tensor: torch.Tensor) -> tuple[np.ndarray, int]:

@@ -11,6 +11,7 @@
 #include <tuple>
 #include <type_traits>
 
+#include "attention.h"
 #include "cpu.h"
 #include "layernorm.h"
 
@@ -191,6 +192,113 @@ STABLE_TORCH_LIBRARY_IMPL(jarvis_nano, CUDA, m) {
   m.impl("layer_norm_backward", TORCH_BOX(&layer_norm_backward));
 }
 #endif
+
+// ---- Causal attention: kernels/attention/op.py, attention.h ----
+
+// (B, H, T, D) lying as (B, T, H, D): what follows reshapes it to (B, T, H·D) for free.
+Tensor allocate_heads(int64_t B, int64_t H, int64_t T, int64_t D, const Tensor& like) {
+  const int64_t width = std::max<int64_t>(1, D), row = std::max<int64_t>(1, H) * width;
+  const int64_t sizes[] = {B, H, T, D}, strides[] = {std::max<int64_t>(1, T) * row, width, row, 1};
+  int32_t device;
+  TORCH_ERROR_CODE_CHECK(aoti_torch_get_device_type(like.get(), &device));
+  AtenTensorHandle handle;
+  TORCH_ERROR_CODE_CHECK(aoti_torch_empty_strided(4, sizes, strides, static_cast<int32_t>(like.scalar_type()), device,
+                                                  like.get_device_index(), &handle));
+  return Tensor(handle);
+}
+
+// Any strides, but the D values of a position side by side.
+Tensor unit_stride(const Tensor& tensor) {
+  return tensor.size(3) <= 1 || tensor.stride(3) == 1 ? tensor : torch::stable::contiguous(tensor);
+}
+
+template <class Number>
+attention::Heads<Number> heads(const Tensor& tensor) {
+  return {pointer<Number>(tensor), tensor.stride(0), tensor.stride(1), tensor.stride(2)};
+}
+
+attention::Shape attention_shape(const Tensor& q, const Tensor& k, const Tensor& v, double scale) {
+  STD_TORCH_CHECK(q.dim() == 4 && k.dim() == 4 && v.dim() == 4, "causal_attention: q, k and v have ", q.dim(), ", ",
+                  k.dim(), " and ", v.dim(), " dimensions; expected (batch, heads, time, width)");
+  const attention::Shape shape{q.size(0), q.size(1), k.size(1), q.size(2), k.size(2), q.size(3),
+                               static_cast<float>(scale), nullptr};
+  STD_TORCH_CHECK(k.scalar_type() == q.scalar_type() && v.scalar_type() == q.scalar_type() && same_sizes(k, v) &&
+                      k.size(0) == shape.B && k.size(3) == shape.D && shape.S >= shape.T &&
+                      (shape.Hkv > 0 ? shape.H % shape.Hkv == 0 : shape.H == 0),
+                  "causal_attention: q (", shape.B, ", ", shape.H, ", ", shape.T, ", ", shape.D, ") does not go with k (",
+                  k.size(0), ", ", shape.Hkv, ", ", shape.S, ", ", k.size(3), "), or v or the dtypes differ");
+  return shape;
+}
+
+// The first key that each query sees, (B, T) int32; nothing when that is all of the past.
+std::optional<Tensor> first_visible(const attention::Shape& shape, const std::optional<int64_t>& window,
+                                    const std::optional<Tensor>& document, const Tensor& like) {
+  if (!window && !document) return std::nullopt;
+  STD_TORCH_CHECK(!window || *window > 0, "causal_attention: a window of ", *window, " positions");
+  STD_TORCH_CHECK(!document || (document->dim() == 2 && document->size(0) == shape.B && document->size(1) == shape.S),
+                  "causal_attention: ", document->numel(), " document ids for ", shape.B, " x ", shape.S, " keys");
+  const std::optional<Tensor> ids =
+      document ? std::optional(dense(in_dtype(*document, ScalarType::Int))) : std::nullopt;
+  const Tensor first = allocate({shape.B, shape.T}, ScalarType::Int, like);
+  attention::first_visible(shape, window.value_or(0), pointer<int32_t>(ids), pointer<int32_t>(first));
+  return first;
+}
+
+template <class Body>
+void with_attention_type(const Tensor& q, const Body& body) {
+  if (q.scalar_type() == ScalarType::Float) return body(float{});
+  if (q.scalar_type() == ScalarType::BFloat16) return body(bfloat16{});
+  STD_TORCH_CHECK(false, "causal_attention: q has a dtype that this kernel does not take (float32, bfloat16); use "
+                         "backend='reference'");
+}
+
+// -> out (B, H, T, D), lse (B, H, T) float32
+std::tuple<Tensor, Tensor> causal_attention(const Tensor& q_in, const Tensor& k_in, const Tensor& v_in, double scale,
+                                            std::optional<int64_t> window, const std::optional<Tensor>& document) {
+  attention::Shape shape = attention_shape(q_in, k_in, v_in, scale);
+  const Tensor q = unit_stride(q_in), k = unit_stride(k_in), v = unit_stride(v_in);
+  const std::optional<Tensor> first = first_visible(shape, window, document, q);
+  shape.first = pointer<int32_t>(first);
+  const Tensor out = allocate_heads(shape.B, shape.H, shape.T, shape.D, q);
+  const Tensor lse = allocate({shape.B, shape.H, shape.T}, ScalarType::Float, q);
+  with_attention_type(q, [&](auto type) {
+    using T = decltype(type);
+    attention::forward_cpu(
+        attention::Forward<T>{shape, heads<T>(q), heads<T>(k), heads<T>(v), heads<T>(out), pointer<float>(lse)});
+  });
+  return {out, lse};
+}
+
+// -> dq, dk, dv
+Three causal_attention_backward(const Tensor& d_out_in, const Tensor& q_in, const Tensor& k_in, const Tensor& v_in,
+                                const Tensor& out_in, const Tensor& lse_in, double scale,
+                                std::optional<int64_t> window, const std::optional<Tensor>& document) {
+  attention::Shape shape = attention_shape(q_in, k_in, v_in, scale);
+  STD_TORCH_CHECK(d_out_in.scalar_type() == q_in.scalar_type() && same_sizes(d_out_in, q_in) &&
+                      out_in.scalar_type() == q_in.scalar_type() && same_sizes(out_in, q_in) &&
+                      lse_in.scalar_type() == ScalarType::Float && lse_in.numel() == shape.B * shape.H * shape.T,
+                  "causal_attention: the gradient has ", d_out_in.numel(), " values, out ", out_in.numel(), ", q ",
+                  q_in.numel(), ", lse ", lse_in.numel(), "; sizes and dtypes must fit");
+  const Tensor q = unit_stride(q_in), k = unit_stride(k_in), v = unit_stride(v_in), out = unit_stride(out_in);
+  const Tensor d_out = unit_stride(d_out_in), lse = dense(lse_in);
+  const std::optional<Tensor> first = first_visible(shape, window, document, q);
+  shape.first = pointer<int32_t>(first);
+  const Tensor dq = allocate_heads(shape.B, shape.H, shape.T, shape.D, q);
+  const Tensor dk = allocate_heads(shape.B, shape.Hkv, shape.S, shape.D, q);
+  const Tensor dv = allocate_heads(shape.B, shape.Hkv, shape.S, shape.D, q);
+  with_attention_type(q, [&](auto type) {
+    using T = decltype(type);
+    attention::backward_cpu(attention::Backward<T>{shape, heads<T>(q), heads<T>(k), heads<T>(v), heads<T>(out),
+                                                   heads<T>(d_out), heads<T>(dq), heads<T>(dk), heads<T>(dv),
+                                                   pointer<float>(lse)});
+  });
+  return {dq, dk, dv};
+}
+
+STABLE_TORCH_LIBRARY_IMPL(jarvis_nano, CPU, m) {
+  m.impl("causal_attention", TORCH_BOX(&causal_attention));
+  m.impl("causal_attention_backward", TORCH_BOX(&causal_attention_backward));
+}
 
 }  // namespace
 }  // namespace jarvis

@@ -15,9 +15,9 @@ from .facts import CAPITAL, DAYS
 from .lexicon import FEMALE_NAMES, MALE_NAMES, noun, nouns
 from .morphology import noun_phrase
 from .split import Split, side
-from .wording import fill, same
+from .wording import fill, same, words
 
-_CALL = re.compile(r"<CALL:(\w+)(\{.*?\})> ?(.*)", re.DOTALL)
+_HEAD = re.compile(r"<CALL:(\w+)\{")
 _OPENERS = re.compile(r"^(très bien|d'accord),? ", re.IGNORECASE)
 
 Slots = dict[str, str]
@@ -43,25 +43,40 @@ def call(name: str, arguments: dict[str, str]) -> str:
 
 def parse(text: str) -> tuple[str, dict[str, str], str] | None:
     """(tool, arguments, what is said) of an answer that begins with a call; None if it does not."""
-    found = _CALL.fullmatch(text.strip())
-    if found is None:
+    head = _HEAD.match(text.strip())
+    if head is None:
         return None
-    try:
-        arguments = ast.literal_eval(found[2])
-    except (ValueError, SyntaxError):
-        return None
-    return (found[1], arguments, found[3]) if isinstance(arguments, dict) else None
+    rest = text.strip()[head.end() - 1 :]
+    ends = [found.end() for found in re.finditer("}(?=>)", rest)]  # a value may itself hold "}>": the first that reads
+    for end in ends:
+        try:
+            arguments = ast.literal_eval(rest[:end])
+        except (ValueError, SyntaxError):
+            continue
+        return (head[1], arguments, rest[end + 1 :].strip()) if isinstance(arguments, dict) else None
+    return None
 
 
-_APPS = tuple("Spotify Firefox Discord Netflix YouTube Word Excel Teams Zoom Skype Gmail WhatsApp Steam Telegram".split())
+_APPS = words("Spotify Firefox Discord Netflix YouTube Word Excel Teams Zoom Skype Gmail WhatsApp Steam Telegram")
 _MINUTES = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 18, 20, 25, 30, 35, 40, 45, 50, 60, 90)
-_STYLES = tuple("classique calme douce joyeuse triste moderne ancienne italienne espagnole africaine tranquille".split())
-_FINDS = tuple("photos images vidéos histoires livres dessins chansons".split())
+_STYLES = words("classique calme douce joyeuse triste moderne ancienne italienne espagnole africaine tranquille")
+_FINDS = words("photos images vidéos histoires livres dessins chansons")
 _CITIES = tuple(city for _, city in CAPITAL.rows if city != "Le Caire")  # « au Caire » would need its own templates
 _TIMES = ("demain", "demain matin", "demain soir", "ce soir", *DAYS.split())
-_LIT = tuple("salon cuisine chambre couloir grenier cave jardin atelier bibliothèque".split())
-_ERRANDS = ("acheter {food}", "préparer {food}", "manger {food}", "appeler {name}", "inviter {name}", "aider {name}")
-_ERRANDS += ("écouter {name}", "remercier {name}", "laver {object}", "réparer {object}", "ranger {object}", "chercher {object}")
+_LIT = words("salon cuisine chambre couloir grenier cave jardin atelier bibliothèque")
+_ERRANDS = (
+    "acheter {food}",
+    "préparer {food}",
+    "manger {food}",
+    "appeler {name}",
+    "inviter {name}",
+    "aider {name}",
+    "remercier {name}",
+    "laver {object}",
+    "réparer {object}",
+    "ranger {object}",
+    "chercher {object}",
+)
 
 
 def _food(rng: random.Random) -> tuple[str, str]:
@@ -316,12 +331,13 @@ TOOLS = (
 
 
 def draw(rng: random.Random, split: Split) -> tuple[str, str]:
-    """A command and its call. A wording with its slots falls on one side; each wording and each slot alone is seen in both."""
+    """A command and its call. The whole command falls on one side; its wording and its slots are seen in both."""
     while True:
         tool = rng.choice(TOOLS)
         instruction = fill(rng.choice(tool.wordings), **(slots := tool.slots(rng)))
         if side(instruction) == split:
-            return instruction, f"{call(tool.name, {key: slots[key] for key in tool.arguments})} {fill(tool.said, **slots)}"
+            called = call(tool.name, {key: slots[key] for key in tool.arguments})
+            return instruction, f"{called} {fill(tool.said, **slots)}"
 
 
 def judge(response: str, answer: str) -> bool:

@@ -2,8 +2,8 @@
 
     python -m jarvis_nano.corpus.assistant --count 5 --seed 1 --show
 
-Every kind is split by what would make it a mere repetition: sums by their operands, facts and small talk by their wording,
-rewriting and reading by their sentences, actions by the whole command. The texts of knowledge() hold no held-out sum.
+Every kind is split by what would make it a mere repetition: sums by their operands, facts and small talk by their
+wording, rewriting and reading by their sentences, actions by the whole command. knowledge() tells no held-out sum.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Example:
 
 @dataclass(frozen=True)
 class Kind:
-    """How one kind is drawn and judged; `weight` is its share of the training examples, `direct` that « Jarvis, » fits."""
+    """How one kind is drawn and judged; `weight` is its share in training, `direct` says that « Jarvis, » fits."""
 
     draw: Callable[[random.Random, Split], tuple[str, str]]
     judge: Callable[[Example, str], bool]
@@ -74,14 +74,18 @@ KINDS: dict[str, Kind] = {
         lambda example, answer: intents.judge(example.response, answer),
         weight=2,
     ),
-    "story": Kind(reading.draw, lambda example, answer: reading.judge(example.instruction, example.response, answer), weight=4),
+    "story": Kind(
+        reading.draw, lambda example, answer: reading.judge(example.instruction, example.response, answer), weight=4
+    ),
     "arithmetic": Kind(sums.draw, lambda example, answer: sums.judge(example.response, answer), weight=3, direct=True),
     "capital": Kind(lambda rng, split: _draw_fact(rng, split, (facts.CAPITAL,)), _judge_fact, weight=2, direct=True),
     "fact": Kind(lambda rng, split: _draw_fact(rng, split, facts.RELATIONS), _judge_fact, weight=4, direct=True),
     "plural": _rewriting("plural"),
     "negation": _rewriting("negation"),
     "past": _rewriting("past"),
-    "action": Kind(actions.draw, lambda example, answer: actions.judge(example.response, answer), weight=4, direct=True),
+    "action": Kind(
+        actions.draw, lambda example, answer: actions.judge(example.response, answer), weight=4, direct=True
+    ),
     "refusal": Kind(
         lambda rng, split: intents.draw(rng, split, intents.REFUSALS),
         lambda example, answer: intents.judge(example.response, answer),
@@ -124,7 +128,7 @@ def _draw(rng: random.Random, split: Split, name: str) -> Example:
 
 
 def is_right(example: Example, answer: str) -> bool:
-    """Whether an answer to the example's instruction is right: the fact, the number, the form, the call, the reply asked for.
+    """Whether an answer to the example's instruction is right: the fact, number, form, call or reply asked for.
 
     Letter case, spaces and the final punctuation do not count; anything beside the answer makes it wrong.
     """

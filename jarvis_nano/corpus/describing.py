@@ -11,7 +11,7 @@ from .morphology import capitalize, noun_phrase, pronoun
 from .split import Split, pick
 from .wording import fill, normalise
 
-_WORDINGS = (
+WORDINGS = (
     "Décris {un}.",
     "Décris-moi {un}.",
     "Peux-tu décrire {un} ?",
@@ -118,7 +118,7 @@ def draw(rng: random.Random, split: Split) -> tuple[str, str]:
     chosen = rng.choice(descriptions())
     only = chosen.noun.kind in ("sky", "mass", "water") or chosen.noun.singular == "herbe"  # nobody says « une neige »
     un, le = noun_phrase(chosen.noun, "le" if only else "un"), noun_phrase(chosen.noun)
-    return fill(pick(rng, _WORDINGS, split), un=un, le=le), chosen.text
+    return fill(pick(rng, WORDINGS, split), un=un, le=le), chosen.text
 
 
 def judge(response: str, answer: str) -> bool:

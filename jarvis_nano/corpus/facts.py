@@ -73,12 +73,17 @@ MONTHS = "janvier février mars avril mai juin juillet août septembre octobre n
 
 CAPITAL = Relation(
     "capital",
-    rows("""la France: Paris; l'Espagne: Madrid; le Portugal: Lisbonne; l'Italie: Rome; l'Allemagne: Berlin;
-    la Belgique: Bruxelles; la Suisse: Berne; l'Angleterre: Londres; l'Irlande: Dublin; les Pays-Bas: Amsterdam;
-    le Danemark: Copenhague; la Suède: Stockholm; la Norvège: Oslo; la Finlande: Helsinki; la Pologne: Varsovie;
-    l'Autriche: Vienne; la Hongrie: Budapest; la Grèce: Athènes; la Roumanie: Bucarest; la Russie: Moscou;
-    la Turquie: Ankara; l'Égypte: Le Caire; le Maroc: Rabat; l'Algérie: Alger; la Tunisie: Tunis; le Sénégal: Dakar;
-    la Chine: Pékin; le Japon: Tokyo; le Canada: Ottawa; le Brésil: Brasilia; le Mexique: Mexico; le Pérou: Lima"""),
+    rows(
+        """
+        la France: Paris; l'Espagne: Madrid; le Portugal: Lisbonne; l'Italie: Rome; l'Allemagne: Berlin; la
+        Belgique: Bruxelles; la Suisse: Berne; l'Angleterre: Londres; l'Irlande: Dublin; les Pays-Bas: Amsterdam; le
+        Danemark: Copenhague; la Suède: Stockholm; la Norvège: Oslo; la Finlande: Helsinki; la Pologne: Varsovie;
+        l'Autriche: Vienne; la Hongrie: Budapest; la Grèce: Athènes; la Roumanie: Bucarest; la Russie: Moscou; la
+        Turquie: Ankara; l'Égypte: Le Caire; le Maroc: Rabat; l'Algérie: Alger; la Tunisie: Tunis; le Sénégal:
+        Dakar; la Chine: Pékin; le Japon: Tokyo; le Canada: Ottawa; le Brésil: Brasilia; le Mexique: Mexico; le
+        Pérou: Lima
+        """
+    ),
     (
         "Quelle est la capitale {de} ?",
         "Dis-moi la capitale {de}.",
@@ -107,10 +112,15 @@ CAPITAL = Relation(
 
 OPPOSITE = Relation(
     "opposite",
-    rows("""grand: petit; petit: grand; chaud: froid; froid: chaud; jeune: vieux; vieux: jeune; noir: blanc; blanc: noir;
-    rapide: lent; lent: rapide; fort: faible; faible: fort; heureux: malheureux; riche: pauvre; pauvre: riche; plein: vide;
-    vide: plein; propre: sale; sale: propre; lourd: léger; léger: lourd; facile: difficile; difficile: facile;
-    haut: bas; bas: haut; long: court; court: long; gentil: méchant; méchant: gentil; beau: laid; ouvert: fermé; fermé: ouvert"""),
+    rows(
+        """
+        grand: petit; petit: grand; chaud: froid; froid: chaud; jeune: vieux; vieux: jeune; noir: blanc; blanc:
+        noir; rapide: lent; lent: rapide; fort: faible; faible: fort; heureux: malheureux; riche: pauvre; pauvre:
+        riche; plein: vide; vide: plein; propre: sale; sale: propre; lourd: léger; léger: lourd; facile: difficile;
+        difficile: facile; haut: bas; bas: haut; long: court; court: long; gentil: méchant; méchant: gentil; beau:
+        laid; ouvert: fermé; fermé: ouvert
+        """
+    ),
     (
         "Quel est le contraire de {x} ?",
         "Dis-moi le contraire de {x}.",
@@ -132,10 +142,14 @@ OPPOSITE = Relation(
 
 COLOUR = Relation(
     "colour",
-    rows("""le citron: jaune; la neige: blanche; le ciel: bleu; l'herbe f: verte; le charbon: noir; la tomate: rouge;
-    la banane: jaune; le lait: blanc; le sang: rouge; le sapin: vert; la carotte: orange; le corbeau: noir; la mer: bleue;
-    la cerise: rouge; l'orange f: orange; le cygne: blanc; la grenouille: verte; le cochon: rose; l'éléphant m: gris;
-    la souris: grise; le renard: roux; le soleil: jaune"""),
+    rows(
+        """
+        le citron: jaune; la neige: blanche; le ciel: bleu; l'herbe f: verte; le charbon: noir; la tomate: rouge; la
+        banane: jaune; le lait: blanc; le sang: rouge; le sapin: vert; la carotte: orange; le corbeau: noir; la mer:
+        bleue; la cerise: rouge; l'orange f: orange; le cygne: blanc; la grenouille: verte; le cochon: rose;
+        l'éléphant m: gris; la souris: grise; le renard: roux; le soleil: jaune
+        """
+    ),
     (
         "De quelle couleur est {le} ?",
         "Quelle est la couleur {de} ?",
@@ -197,9 +211,13 @@ MONTH_AFTER = Relation(
 
 LEGS = Relation(
     "legs",
-    rows("""le chat: quatre; le chien: quatre; la vache: quatre; le lapin: quatre; le renard: quatre;
-    la souris: quatre; le mouton: quatre; l'araignée f: huit; la fourmi: six; l'abeille f: six; la mouche: six;
-    le papillon: six; la poule: deux; le canard: deux; l'oiseau m: deux; le coq: deux; la chèvre: quatre"""),
+    rows(
+        """
+        le chat: quatre; le chien: quatre; la vache: quatre; le lapin: quatre; le renard: quatre; la souris: quatre;
+        le mouton: quatre; l'araignée f: huit; la fourmi: six; l'abeille f: six; la mouche: six; le papillon: six;
+        la poule: deux; le canard: deux; l'oiseau m: deux; le coq: deux; la chèvre: quatre
+        """
+    ),
     (
         "Combien de pattes a {le} ?",
         "Combien de pattes a {un} ?",
@@ -220,9 +238,14 @@ LEGS = Relation(
 
 CRY = Relation(
     "cry",
-    rows("""le chat: miaule; le chien: aboie; la vache: meugle; le cheval: hennit; le mouton: bêle; la poule: caquette;
-    le loup: hurle; le lion: rugit; l'abeille f: bourdonne; le cochon: grogne; la grenouille: coasse; le corbeau: croasse;
-    le pigeon: roucoule; l'âne m: brait; le serpent: siffle; l'oiseau m: chante; le canard: cancane; l'éléphant m: barrit"""),
+    rows(
+        """
+        le chat: miaule; le chien: aboie; la vache: meugle; le cheval: hennit; le mouton: bêle; la poule: caquette;
+        le loup: hurle; le lion: rugit; l'abeille f: bourdonne; le cochon: grogne; la grenouille: coasse; le
+        corbeau: croasse; le pigeon: roucoule; l'âne m: brait; le serpent: siffle; l'oiseau m: chante; le canard:
+        cancane; l'éléphant m: barrit
+        """
+    ),
     (
         "Quel est le cri {de} ?",
         "Quel cri pousse {le} ?",
@@ -243,9 +266,13 @@ CRY = Relation(
 
 YOUNG = Relation(
     "young",
-    rows("""la vache: le veau; le chat: le chaton; le chien: le chiot; la poule: le poussin; la jument: le poulain;
-    le cochon: le porcelet; le canard: le caneton; le lion: le lionceau; le renard: le renardeau; le loup: le louveteau;
-    la chèvre: le chevreau; la brebis: l'agneau; l'ours m: l'ourson"""),
+    rows(
+        """
+        la vache: le veau; le chat: le chaton; le chien: le chiot; la poule: le poussin; la jument: le poulain; le
+        cochon: le porcelet; le canard: le caneton; le lion: le lionceau; le renard: le renardeau; le loup: le
+        louveteau; la chèvre: le chevreau; la brebis: l'agneau; l'ours m: l'ourson
+        """
+    ),
     (
         "Comment s'appelle le petit {de} ?",
         "Quel est le petit {de} ?",
@@ -265,10 +292,14 @@ YOUNG = Relation(
 
 MEASURE = Relation(
     "measure",
-    rows("""jours dans une semaine: sept; minutes dans une heure: soixante; secondes dans une minute: soixante;
-    heures dans une journée: vingt-quatre; mois dans une année: douze; saisons dans une année: quatre;
-    doigts sur une main: cinq; roues sur une voiture: quatre; roues sur un vélo: deux; côtés dans un triangle: trois;
-    côtés dans un carré: quatre; lettres dans l'alphabet: vingt-six"""),
+    rows(
+        """
+        jours dans une semaine: sept; minutes dans une heure: soixante; secondes dans une minute: soixante; heures
+        dans une journée: vingt-quatre; mois dans une année: douze; saisons dans une année: quatre; doigts sur une
+        main: cinq; roues sur une voiture: quatre; roues sur un vélo: deux; côtés dans un triangle: trois; côtés
+        dans un carré: quatre; lettres dans l'alphabet: vingt-six
+        """
+    ),
     (
         "Combien y a-t-il de {x} ?",
         "Dis-moi combien il y a de {x}.",
@@ -288,11 +319,16 @@ MEASURE = Relation(
 
 CLASS = Relation(
     "class",
-    rows("""la rose: une fleur; la tulipe: une fleur; la pomme: un fruit; la poire: un fruit; la cerise: un fruit;
-    la carotte: un légume; le poireau: un légume; le chêne: un arbre; le sapin: un arbre; le marteau: un outil;
-    la scie: un outil; la chaise: un meuble; la table: un meuble; l'armoire f: un meuble; le violon: un instrument;
-    le piano: un instrument; le saumon: un poisson; la truite: un poisson; le moineau: un oiseau; le corbeau: un oiseau;
-    l'abeille f: un insecte; la fourmi: un insecte; la mouche: un insecte; le manteau: un vêtement; la robe: un vêtement"""),
+    rows(
+        """
+        la rose: une fleur; la tulipe: une fleur; la pomme: un fruit; la poire: un fruit; la cerise: un fruit; la
+        carotte: un légume; le poireau: un légume; le chêne: un arbre; le sapin: un arbre; le marteau: un outil; la
+        scie: un outil; la chaise: un meuble; la table: un meuble; l'armoire f: un meuble; le violon: un instrument;
+        le piano: un instrument; le saumon: un poisson; la truite: un poisson; le moineau: un oiseau; le corbeau: un
+        oiseau; l'abeille f: un insecte; la fourmi: un insecte; la mouche: un insecte; le manteau: un vêtement; la
+        robe: un vêtement
+        """
+    ),
     (
         "Qu'est-ce que {le} ?",
         "C'est quoi, {un} ?",

@@ -1,4 +1,4 @@
-"""What is said without a fact or a tool: greetings and small talk, and what Jarvis declines. One Intent, a few replies."""
+"""What is said without a fact or a tool: greetings, small talk, and what Jarvis declines. One Intent, a few replies."""
 
 from __future__ import annotations
 

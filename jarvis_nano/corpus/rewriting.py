@@ -8,7 +8,7 @@ from .lexicon import nouns
 from .sentences import PEOPLE, WALKERS, Sentence, act, attribute, described, handle, move, somebody
 from .split import Split, side
 
-_WORDINGS = {
+WORDINGS = {
     "plural": (
         "Mets au pluriel : {s}",
         "Mets cette phrase au pluriel : {s}",
@@ -99,4 +99,4 @@ def draw(rng: random.Random, split: Split, kind: str) -> tuple[str, str]:
         sentence = make(rng)
         source = sentence.write()
         if side(source) == split:
-            return rng.choice(_WORDINGS[form]).format(s=source), sentence.write(form)
+            return rng.choice(WORDINGS[form]).format(s=source), sentence.write(form)

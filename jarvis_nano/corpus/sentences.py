@@ -10,19 +10,20 @@ from dataclasses import dataclass, replace
 
 from .lexicon import FEMALE_NAMES, MALE_NAMES, PLURAL, SINGULAR, Adjective, F, M, Noun, adjectives, nouns, verb
 from .morphology import IMPERFECT, PRESENT, capitalize, compound, noun_phrase, simple, with_preposition
+from .wording import words
 
-_SLOW = frozenset("poisson escargot papillon cygne crabe baleine abeille fourmi araignée cigale aigle castor".split())
+_SLOW = words("poisson escargot papillon cygne crabe baleine abeille fourmi araignée cigale aigle castor")
 WALKERS = tuple(n for n in nouns("animal") if n.singular not in _SLOW)
 PEOPLE = nouns("person", "family")
-_ACTS = tuple("danser jouer pleurer dormir rire courir sauter crier travailler trembler rêver marcher chanter".split())
-_ANIMAL_ACTS = tuple("jouer dormir courir sauter crier trembler marcher rêver".split())
+_ACTS = words("danser jouer pleurer dormir rire courir sauter crier travailler trembler rêver marcher chanter")
+_ANIMAL_ACTS = words("jouer dormir courir sauter crier trembler marcher rêver")
 _MOVES = ("partir", "arriver", "tomber", "rentrer", "se promener", "se reposer", "s'arrêter", "se cacher")
-_ANIMAL_HANDLES = tuple("chercher regarder perdre cacher garder trouver prendre".split())
-_HANDLES = tuple("chercher porter regarder laver perdre cacher garder trouver ramasser casser prendre".split())
+_ANIMAL_HANDLES = words("chercher regarder perdre cacher garder trouver prendre")
+_HANDLES = words("chercher porter regarder laver perdre cacher garder trouver ramasser casser prendre")
 _ANIMAL_EATS = ("manger", "goûter", "partager", "trouver")
-_EATS = tuple("manger goûter partager préparer acheter couper".split())
-_OF_THINGS = frozenset("léger lourd solide fragile propre sale neuf précieux brillant ancien rare utile cassé usé".split())
-_FUR = tuple(a for a in adjectives("color") if a.ms in ("noir", "blanc", "gris", "brun", "roux"))
+_EATS = words("manger goûter partager préparer acheter couper")
+_OF_THINGS = words("léger lourd solide fragile propre sale neuf précieux brillant ancien rare utile cassé usé")
+_FUR = tuple(a for a in adjectives("color", "fur") if a.ms in ("noir", "blanc", "gris", "brun", "roux"))
 _PLACES = tuple(n for n in nouns("room") if n.singular not in ("couloir", "cour", "tour"))
 _SOLID = tuple(a for a in adjectives("thing") if a.ms in _OF_THINGS)
 _LIKELY = {"animal": _FUR, "person": adjectives("trait"), "family": adjectives("trait"), "object": adjectives("color")}
@@ -48,8 +49,8 @@ class Subject:
         """The same in the plural; a name has none."""
         assert self.noun is not None, self.words
         described = [self.adjective] if self.adjective else []
-        words = noun_phrase(self.noun, self.determiner, PLURAL, described)
-        return replace(self, words=words, number=PLURAL)
+        phrase = noun_phrase(self.noun, self.determiner, PLURAL, described)
+        return replace(self, words=phrase, number=PLURAL)
 
 
 @dataclass(frozen=True)
@@ -93,8 +94,8 @@ def described(rng: random.Random, kinds: tuple[Noun, ...], determiner: str = "le
     """A noun with an article, and with an adjective in 1 - bare of the cases."""
     chosen = rng.choice(kinds)
     added = None if rng.random() < bare else rng.choice(adjectives("size") + _LIKELY.get(chosen.kind, ()))
-    words = noun_phrase(chosen, determiner, SINGULAR, [added] if added else [])
-    return Subject(words, chosen.gender, chosen, added, determiner)
+    phrase = noun_phrase(chosen, determiner, SINGULAR, [added] if added else [])
+    return Subject(phrase, chosen.gender, chosen, added, determiner)
 
 
 def somebody(rng: random.Random, *, bare: float = 0.6) -> Subject:
@@ -143,5 +144,3 @@ def attribute(rng: random.Random, subject: Subject) -> Sentence:
 def located(rng: random.Random, subject: Subject) -> Sentence:
     """« Le roi est dans le jardin »"""
     return Sentence(subject, "être", place=place(rng))
-
-

@@ -1,4 +1,4 @@
-"""Which instructions of the assistant are trained on and which are held out: decided by a hash, the same for every seed.
+"""Which of the assistant's instructions are trained on and which held out: decided by a hash, the same for every seed.
 
 Not the validation split of documents (holdout.py).
 """
@@ -26,7 +26,7 @@ def side(key: str) -> Split:
 
 
 def share(wordings: Sequence[str], split: Split) -> list[str]:
-    """The wordings of one split; a list of twelve is too short to toss a coin over each, so the lowest ranks are held out."""
+    """The wordings of one split. A list of twelve is short for tossing coins: the lowest ranks are held out."""
     ordered = sorted(wordings, key=rank)
     n_held_out = -(-len(ordered) // ONE_WORDING_IN)
     return ordered[:n_held_out] if split == "held_out" else ordered[n_held_out:]

@@ -87,11 +87,11 @@ def draw(rng: random.Random, split: Split) -> tuple[str, str]:
 def judge(response: str, answer: str) -> bool:
     """The asked equation with its right result, or that result as the only number of the answer."""
     a, sign, b, result = _parse(response)
+    numbers = [int(number) for number in re.findall(r"\d+", answer)]
     equations = [_read(found) for found in _EQUATION.findall(answer)]
-    if equations:
-        asked = {(a, sign, b, result)} | ({(b, sign, a, result)} if sign == "+" else set())
-        return all(equation in asked for equation in equations)
-    return [int(number) for number in re.findall(r"\d+", answer)] == [result]
+    if len(equations) == 1 and len(numbers) == 3:
+        return equations[0] in {(a, sign, b, result), *([(b, sign, a, result)] if sign == "+" else [])}
+    return numbers == [result]
 
 
 def _parse(equation: str) -> tuple[int, str, int, int]:

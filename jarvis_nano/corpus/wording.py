@@ -23,15 +23,20 @@ def _elide(found: re.Match[str]) -> str:
     return found[1] + "'" if vowel_sound(found[2]) else found[0]
 
 
-_ORDERS = frozenset(
-    "Additionne Ajoute Allume Calcule Cherche Compte Donne Donne-moi Décris Décris-moi Dis Dis-moi Démarre "
-    "Écris Efface Envoie Éteins Explique-moi Ferme Joue Lance Mets Mets-moi Montre-moi Nomme Note Ouvre Ouvre-moi Parle-moi "
-    "Passe Pirate Quitte Rappelle-moi Règle Supprime Trouve Trouve-moi".split()
+def words(text: str) -> tuple[str, ...]:
+    """The words of a line, for tables."""
+    return tuple(text.split())
+
+
+_ORDERS = words(
+    "Additionne Ajoute Allume Calcule Cherche Compte Donne Donne-moi Décris Décris-moi Dis Dis-moi Démarre Écris "
+    "Efface Envoie Éteins Explique-moi Ferme Joue Lance Mets Mets-moi Montre-moi Nomme Note Ouvre Ouvre-moi Parle-moi "
+    "Passe Pirate Quitte Rappelle-moi Règle Supprime Trouve Trouve-moi"
 )
 
 
 def address(rng: random.Random, instruction: str) -> str:
-    """The instruction, sometimes with « Jarvis, », or an order with « s'il te plaît ». Its meaning and its split do not change."""
+    """The instruction, sometimes with « Jarvis, », or an order with « s'il te plaît ». Its split does not change."""
     roll = rng.random()
     if roll < 0.10:
         return f"Jarvis, {instruction[0].lower()}{instruction[1:]}"

@@ -6,16 +6,16 @@ Rank 0 prepares; each part is written beside and renamed, and found again by a h
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from jarvis_nano.corpus import holdout
 from jarvis_nano.corpus.builtin import Builtin
 from jarvis_nano.corpus.documents import write_corpus
-from jarvis_nano.corpus.sources import read_documents
+from jarvis_nano.corpus.sources import fingerprint, read_documents
 from jarvis_nano.corpus.writing import folder_beside
 from jarvis_nano.data.shards import write_shards
-from jarvis_nano.errors import UserError
 from jarvis_nano.tokenizer import Tokenizer
 from jarvis_nano.tokenizer_training import train_tokenizer
 
@@ -38,8 +38,7 @@ def builtin_folder(builtin: Builtin, vocab_size: int) -> Path:
             write_corpus(builtin.documents(), beside / "corpus", licence="MIT", settings={"seed": builtin.seed})
             for split in ("train", "held_out"):
                 builtin.write_instructions(beside / f"instructions-{split}.jsonl", split)
-            texts = (document.text for document in read_documents([beside / "corpus"]))
-            train_tokenizer(texts, beside / "tokenizer", vocab_size=vocab_size)
+            train_tokenizer(_training_texts([beside / "corpus"]), beside / "tokenizer", vocab_size=vocab_size)
     return folder
 
 
@@ -47,15 +46,14 @@ def prepare(data: Sequence[str], tokenizer: str, vocab_size: int) -> Prepared:
     """Shards of the given corpora (none: the built-in one), with the given tokenizer (none: one trained on them)."""
     if data:
         inputs = [Path(name) for name in data]
-        source = DATA / f"{inputs[0].stem or 'corpus'}-{_hash(*_identity(inputs))}"
+        source = DATA / f"{inputs[0].stem or 'corpus'}-{fingerprint(inputs)[:12]}"
         trained = source / f"tokenizer-{vocab_size}"
     else:
         source = builtin_folder(Builtin(), vocab_size)
         inputs, trained = [source / "corpus"], source / "tokenizer"
     place = Path(tokenizer) if tokenizer else trained
     if not tokenizer and not place.exists():
-        texts = (document.text for document in read_documents(inputs))
-        train_tokenizer(texts, place, vocab_size=vocab_size)
+        train_tokenizer(_training_texts(inputs), place, vocab_size=vocab_size)
     loaded = Tokenizer.load(place)
     shards = source / f"shards-{loaded.hash[:12]}"
     if not shards.exists():
@@ -63,15 +61,10 @@ def prepare(data: Sequence[str], tokenizer: str, vocab_size: int) -> Prepared:
     return Prepared(place, shards)
 
 
+def _training_texts(inputs: Sequence[Path]) -> Iterator[str]:
+    """What is not held out: the tokenizer, too, must not have seen the validation text."""
+    return (text for split, text in holdout.split(read_documents(inputs)) if split == holdout.TRAIN)
+
+
 def _hash(*parts: object) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
-
-
-def _identity(inputs: Sequence[Path]) -> list[tuple[str, int, int]]:
-    """Name, size and time of every input file: enough to see that a corpus was changed."""
-    files = []
-    for path in inputs:
-        if not path.exists():
-            raise UserError(f"--data {path} does not exist; name text files, .jsonl files or folders of them")
-        files += sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    return [(str(p.resolve()), p.stat().st_size, p.stat().st_mtime_ns) for p in files]

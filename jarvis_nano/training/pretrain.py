@@ -10,7 +10,7 @@ from typing import Literal
 
 from jarvis_nano import runs
 from jarvis_nano.config import PRESETS, ModelConfig, TrainConfig
-from jarvis_nano.data.batches import TokenBatches, evaluation_windows
+from jarvis_nano.data.batches import EvaluationWindows, TokenBatches
 from jarvis_nano.data.shards import Shards
 from jarvis_nano.errors import UserError
 from jarvis_nano.evaluation.perplexity import HeldOut
@@ -152,7 +152,6 @@ def _batches(config: runs.RunConfig, tokenizer: Tokenizer) -> tuple[TokenBatches
     shards = Shards.open(folder, "train", tokenizer_hash=tokenizer.hash)
     held_out = Shards.open(folder, "val", tokenizer_hash=tokenizer.hash)
     rows = train.micro_batch_size or train.batch_size
-    windows = list(evaluation_windows(held_out, model.context, batch_size=rows, stride=max(1, model.context // 2)))
-    n_tokens = sum(int((batch.targets != -100).sum()) for batch in windows)
+    windows = EvaluationWindows(held_out, batch_size=rows, context=model.context, stride=max(1, model.context // 2))
     batches = TokenBatches(shards, batch_size=train.batch_size, context=model.context, seed=train.seed)
-    return batches, Validation(windows, n_tokens, held_out.text_bytes)
+    return batches, Validation(windows, windows.n_tokens, windows.n_bytes)

@@ -134,7 +134,7 @@ class Recorder:
                 seed=step,
                 stop=(self.tokenizer.special_id("</s>"),),
             )
-            texts.append(self.tokenizer.decode([*prompt, *ids]))
+            texts.append(self.tokenizer.decode([*prompt, *ids], special=False))
         if texts:
             self.metrics.text(step, "samples/generated", "\n\n".join(texts))
             self.display.note(f"step {step} writes: " + " ".join(texts[-1].split())[:300])

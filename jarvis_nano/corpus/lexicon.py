@@ -65,9 +65,9 @@ animal m: renard loup chat chien lapin âne cheval mouton canard hérisson hibou
 animal m: tigre éléphant singe cochon agneau escargot papillon cygne pigeon castor blaireau aigle ours crabe moineau
 animal f: souris tortue grenouille poule vache chèvre fourmi abeille oie chouette mouette girafe brebis biche cigale
 animal f: baleine araignée pie ânesse jument marmotte belette loutre
-person m: garçon roi prince boulanger jardinier pêcheur berger facteur médecin meunier marchand pirate fermier
+person m: homme garçon roi prince boulanger jardinier pêcheur berger facteur médecin meunier marchand pirate fermier
 person m: cuisinier peintre forgeron soldat géant voleur musicien magicien chasseur enfant vieillard capitaine ouvrier
-person f: fillette reine princesse boulangère jardinière bergère sorcière fée fermière cuisinière marchande dame
+person f: femme fillette reine princesse boulangère jardinière bergère sorcière fée fermière cuisinière marchande dame
 person f: infirmière couturière danseuse chanteuse institutrice magicienne musicienne exploratrice ouvrière géante
 family m: père frère oncle cousin grand-père/grands-pères ami voisin fils camarade compagnon
 family f: mère sœur tante cousine grand-mère/grands-mères amie voisine fille compagne nièce
@@ -86,8 +86,10 @@ water m: lac étang fleuve ruisseau canal océan
 water f: rivière mer source mare
 landmark m: arbre chêne sapin mur puits buisson rocher banc escalier pommier olivier
 landmark f: porte fenêtre fontaine haie statue barrière cheminée
-mass m: pain fromage lait miel beurre riz sucre sel chocolat thé
-mass f: soupe eau confiture farine salade viande huile crème
+mass m: pain fromage miel beurre riz sucre sel chocolat
+mass f: soupe confiture farine salade viande huile crème
+drink m: lait thé café sirop
+drink f: eau limonade tisane
 food m: gâteau œuf biscuit champignon abricot raisin haricot melon citron bonbon croissant oignon
 food f: pomme poire cerise fraise orange carotte noix noisette tarte crêpe galette tomate prune olive
 plant m: coquelicot tournesol lilas muguet blé
@@ -98,6 +100,10 @@ body m: nez bec œil/yeux dos pied museau
 body f: tête patte queue oreille main aile bouche voix
 idea m: secret rêve voyage jeu conseil problème travail message spectacle chant trésor projet mot
 idea f: histoire chanson question réponse idée surprise promenade fête leçon aventure danse chose erreur
+being m: animal/animaux monde pays
+being f: bête personne
+vessel m: bol saladier plat pot
+vessel f: casserole marmite
 time m: matin soir jour hiver printemps été automne instant mois
 time f: nuit heure semaine année saison
 """
@@ -110,7 +116,8 @@ _ADJECTIVES = """
 size before: petit grand gros,grosse joli
 look before: beau/bel,belle,beaux vieux/vieil,vieille,vieux nouveau/nouvel,nouvelle,nouveaux
 look before: jeune bon,bonne mauvais long,longue haut
-color after: rouge bleu vert jaune blanc,blanche noir gris brun doré rose roux,rousse violet,violette argenté
+color after: rouge bleu vert jaune blanc,blanche noir gris brun doré rose violet,violette argenté
+fur after: roux,rousse tacheté
 thing after: étrange rond carré léger,légère lourd solide fragile propre sale neuf,neuve magique précieux,précieuse brillant
 thing after: ancien,ancienne énorme minuscule ordinaire simple rare utile pointu épais,épaisse cassé mouillé usé
 place after: tranquille calme sombre profond étroit large désert lointain immense mystérieux,mystérieuse silencieux,silencieuse
@@ -131,20 +138,21 @@ ramasser:t casser:t ouvrir:t fermer:t acheter:t préparer:t couper:t cueillir:t 
 peindre:t goûter:t partager:t remplir:t vider:t poser:t attraper:t suivre:t appeler:t aider:t inviter:t remercier:t
 saluer:t admirer:t visiter:t traverser:t quitter:t connaître:t aimer:t,inf adorer:t,inf détester:t,inf préférer:t,inf
 rencontrer:t protéger:t nourrir:t construire:t ranger:t choisir:t mélanger:t verser:t,tà ajouter:t cuire:i servir:t,àinf
-recevoir:t entendre:t faire:t avoir:t emporter:t découvrir:t observer:t embrasser:t mettre:t tenir:t jeter:t tirer:t pousser:t planter:t soigner:t
+recevoir:t entendre:t faire:t avoir:t emporter:t découvrir:t observer:t embrasser:t mettre:t tenir:t jeter:t tirer:t pousser:t,i planter:t soigner:t payer:t coûter:t nettoyer:t briller:i
+souffler:i gronder:i
 donner:t,tà montrer:t,tà offrir:t,tà prêter:t,tà apporter:t,tà rendre:t,tà raconter:t,tà vendre:t,tà promettre:t,tà,deinf
 parler:i,à,de ressembler:à obéir:à appartenir:à plaire:à
 répondre:à,dire,i demander:t,dire dire:dire,que murmurer:dire expliquer:t,dire,que
 vouloir:inf,t pouvoir:inf devoir:inf savoir:inf,que falloir:inf,t
 commencer:àinf,t apprendre:àinf,t réussir:àinf hésiter:àinf,i continuer:àinf,i
 décider:deinf essayer:deinf oublier:deinf,t finir:deinf,t,i refuser:deinf,t accepter:deinf,t
-penser:que,à croire:que espérer:que,inf
+comprendre:que,t penser:que,à croire:que espérer:que,inf
 habiter:l vivre:i,l être:cop,l sembler:cop
 +aller:l +venir:i,l +arriver:i,l +partir:i,l +entrer:i,l +sortir:i,l +rester:cop,l,i +tomber:i,l +monter:i,l
 +descendre:i,l +rentrer:i,l +revenir:i,l +retourner:l +naître:i,l +devenir:cop +repartir:i,l
 +se:promener:i,l +se:coucher:i,l +se:réveiller:i +se:reposer:i,l +se:cacher:i,l +se:laver:i +s':arrêter:i,l +s':approcher:de
 +s':endormir:i,l +se:lever:i +se:dépêcher:i +s':amuser:i,l +se:moquer:de +se:souvenir:de +se:baigner:i,l +s':installer:l
-+s':asseoir:i,l +s':enfuir:i,l +se:réchauffer:i,l +se:perdre:i,l
++s':appeler:nom +se:mettre:àinf +s':asseoir:i,l +s':enfuir:i,l +se:réchauffer:i,l +se:perdre:i,l
 """
 
 MALE_NAMES = tuple("Paul Martin Léo Jules Antoine Omar Lucas Arthur Karim Victor Émile Simon Noé Bruno Théo".split())
@@ -158,6 +166,24 @@ MANNER_ADVERBS = tuple(
 )
 DEGREE_ADVERBS = tuple("très trop si plutôt assez vraiment".split())
 FREQUENCY_ADVERBS = tuple("souvent toujours parfois rarement".split())
+
+# Adverbials that open a sentence (with a comma) or close a clause, by the tenses that they go with.
+PAST_OPENERS = (
+    "un jour", "un matin", "un soir", "ce jour-là", "ce matin-là", "ce soir-là", "le lendemain", "une nuit",
+    "un jour d'été", "un soir d'hiver", "un matin de printemps", "un matin d'automne", "une nuit d'hiver",
+    "un beau matin", "quelques jours plus tard", "un peu plus tard",
+)  # fmt: skip
+TALE_OPENERS = ("autrefois", "il y a longtemps", "il y a bien longtemps", "jadis", "en ce temps-là")
+SUDDEN_OPENERS = ("soudain", "tout à coup", "à ce moment-là", "peu après", "alors", "aussitôt", "enfin", "à la fin")
+HABIT_OPENERS = (
+    "chaque matin", "chaque soir", "chaque jour", "chaque nuit", "tous les matins", "tous les soirs", "le matin", "le soir",
+    "la nuit", "le dimanche", "en hiver", "en été", "en automne", "au printemps", "quand il pleut", "quand il neige",
+)  # fmt: skip
+RECENT_OPENERS = (
+    "hier", "hier matin", "hier soir", "ce matin", "samedi", "dimanche", "lundi", "cette semaine", "cet après-midi",
+)  # fmt: skip
+NEXT_OPENERS = ("demain", "demain matin", "ce soir", "dimanche prochain", "la semaine prochaine", "bientôt")
+SEQUENCE_OPENERS = ("d'abord", "ensuite", "puis", "après", "enfin", "pour finir", "le soir", "à midi")
 
 # Prepositions that stand directly before a noun phrase, and those that end in « de » and contract with the article.
 PLACE_PREPOSITIONS = tuple("dans sur sous devant derrière vers".split())
@@ -173,6 +199,28 @@ def plural_of(word: str) -> str:
     if word.endswith(("eau", "eu")) and word != "bleu":
         return word + "x"
     return word + "s"
+
+
+# Adjectives that suit a kind of noun (masculine singular), where the adjective's own kind says too much.
+SUITABLE = {
+    kind: tuple(words.split())
+    for kind, words in {
+        "animal": "noir blanc gris brun roux tacheté doré rusé sage timide paresseux prudent curieux",
+        "room": "tranquille calme sombre immense désert silencieux mystérieux lointain froid ancien",
+        "ground": "étroit tranquille désert lointain immense silencieux calme étrange",
+        "water": "profond calme tranquille froid immense lointain sombre bleu",
+        "landmark": "solide sombre immense ancien étrange blanc",
+        "food": "mûr sucré délicieux frais rouge vert sec énorme",
+        "mass": "chaud froid frais délicieux sucré salé",
+        "drink": "chaud froid frais tiède sucré délicieux",
+        "plant": "rouge bleu jaune blanc violet rose minuscule frais",
+        "body": "noir brun gris blanc rond étrange doré",
+        "idea": "étrange simple rare utile mystérieux magique",
+        "joy": "content heureux fier joyeux ravi étonné surpris",
+        "grief": "triste malheureux fatigué inquiet fâché seul perdu malade déçu affamé",
+        "size": "petit grand gros joli vieux jeune léger lourd",
+    }.items()
+}
 
 
 def _read_nouns() -> tuple[Noun, ...]:
@@ -247,6 +295,13 @@ def nouns(*kinds: str, gender: str | None = None) -> tuple[Noun, ...]:
 def adjectives(*kinds: str) -> tuple[Adjective, ...]:
     """All adjectives of these kinds, in the order of the table."""
     return tuple(a for a in ADJECTIVES if a.kind in kinds)
+
+
+def suitable(kind: str) -> tuple[Adjective, ...]:
+    """The adjectives that suit nouns of this kind."""
+    if kind not in SUITABLE:
+        return adjectives("color", "thing") if kind == "object" else adjectives("trait")
+    return tuple(_ADJECTIVE[word] for word in SUITABLE[kind])
 
 
 def verbs(frame: str) -> tuple[Verb, ...]:

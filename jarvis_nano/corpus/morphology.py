@@ -71,7 +71,7 @@ asseoir: assieds assieds assied asseyons asseyez asseyent | ass-i | assis | assi
 fuir: fuis fuis fuit fuyons fuyez fuient | fu-i | fui | fuir
 """
 _PREFIXED = {
-    "apprendre": "prendre", "revenir": "venir", "devenir": "venir", "souvenir": "venir", "promettre": "mettre",
+    "apprendre": "prendre", "comprendre": "prendre", "revenir": "venir", "devenir": "venir", "souvenir": "venir", "promettre": "mettre",
     "appartenir": "tenir", "endormir": "dormir", "repartir": "partir", "sourire": "rire", "découvrir": "ouvrir",
     "enfuir": "fuir",
 }  # fmt: skip
@@ -200,6 +200,13 @@ def participle(v: Verb | str, gender: str = M, number: str = SINGULAR) -> str:
     if gender == F:
         base = _FEMININE_PARTICIPLES.get(base, base + "e")
     return base + "s" if number == PLURAL and not base.endswith("s") else base
+
+
+def gerund(v: Verb | str) -> str:
+    """The present participle, as in « en chantant »."""
+    infinitive = v if isinstance(v, str) else v.infinitive
+    known = {"être": "étant", "avoir": "ayant", "savoir": "sachant"}
+    return known.get(infinitive) or _present(infinitive)[3].removesuffix("ons") + "ant"
 
 
 def compound(

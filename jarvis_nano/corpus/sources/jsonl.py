@@ -59,7 +59,7 @@ def _lines(file: BinaryIO, place: str) -> Iterator[tuple[int, str]]:
 
 def _parse(line: str, place: str, number: int) -> dict[str, Any]:
     try:
-        record = json.loads(line)
+        record = json.loads(line.rstrip())
     except json.JSONDecodeError as error:
         raise UserError(
             f"{place}, line {number} is not JSON: {error.msg} at column {error.colno}; expected one object a line"

@@ -56,6 +56,7 @@ def decode(file: BinaryIO, place: str) -> Iterator[str]:
     decoder = codecs.getincrementaldecoder("utf-8")("strict")
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
     offset = 0
+    at_start = True
     while True:
         chunk = file.read(_CHUNK)
         pending = len(decoder.getstate()[0])
@@ -63,8 +64,8 @@ def decode(file: BinaryIO, place: str) -> Iterator[str]:
             text = decoder.decode(chunk, final=not chunk)
         except UnicodeDecodeError as error:
             raise not_utf8(place, offset - pending + error.start, error) from error
-        if offset == 0:
-            text = text.removeprefix("\ufeff")
+        if at_start and text:
+            text, at_start = text.removeprefix("\ufeff"), False
         if "\0" in text:
             raise UserError(f"{place} holds a NUL character near byte {offset + text.index(chr(0))}; {_NOT_TEXT}")
         offset += len(chunk)

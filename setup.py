@@ -90,7 +90,7 @@ def nvcc_command(home: Path, source: str, target: Path) -> list[str]:
         "-std=c++20",
         "-O3",
         "-Xcompiler=-fPIC,-fvisibility=hidden,-g0",
-        "-Xptxas=-v,-warn-spills,-warn-lmem-usage",
+        "-Xptxas=-warn-spills,-warn-lmem-usage",
     ]
     return [str(home / "bin/nvcc"), *flags, *architectures, "-c", source, "-o", str(target)]
 

@@ -2,6 +2,7 @@
 // ABI. Schemas, fakes and gradients are registered in kernels/<op>/op.py; one section an op here.
 #include <Python.h>
 
+#include <torch/csrc/stable/accelerator.h>
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
@@ -13,6 +14,7 @@
 
 #include "attention.h"
 #include "cpu.h"
+#include "cross_entropy.h"
 #include "layernorm.h"
 
 using torch::headeronly::IntHeaderOnlyArrayRef;
@@ -86,8 +88,24 @@ void* stream_of(const Tensor& tensor) {
 }
 #endif
 
-STABLE_TORCH_LIBRARY_FRAGMENT(jarvis_nano, m) { m.def("cpu_avx2() -> int"); }
-STABLE_TORCH_LIBRARY_IMPL(jarvis_nano, CompositeExplicitAutograd, m) { m.impl("cpu_avx2", TORCH_BOX(&cpu_avx2)); }
+// 1: CUDA kernels are compiled in.
+int64_t has_cuda_kernels() {
+#ifdef JARVIS_NANO_CUDA
+  return 1;
+#else
+  return 0;
+#endif
+}
+
+STABLE_TORCH_LIBRARY_FRAGMENT(jarvis_nano, m) {
+  m.def("cpu_avx2() -> int");
+  m.def("has_cuda_kernels() -> int");
+}
+
+STABLE_TORCH_LIBRARY_IMPL(jarvis_nano, CompositeExplicitAutograd, m) {
+  m.impl("cpu_avx2", TORCH_BOX(&cpu_avx2));
+  m.impl("has_cuda_kernels", TORCH_BOX(&has_cuda_kernels));
+}
 
 // ---- LayerNorm and RMSNorm: kernels/layernorm/op.py, layernorm.h ----
 
@@ -96,7 +114,10 @@ using Three = std::tuple<Tensor, Tensor, Tensor>;
 template <class T>
 void norm_forward_on(const Tensor& x, const layernorm::Forward<T>& args) {
 #ifdef JARVIS_NANO_CUDA
-  if (x.is_cuda()) return layernorm::forward_cuda(args, stream_of(x));
+  if (x.is_cuda()) {
+    const torch::stable::accelerator::DeviceGuard guard(x.get_device_index());
+    return layernorm::forward_cuda(args, stream_of(x));
+  }
 #endif
   if constexpr (!std::is_same_v<T, float16>) layernorm::forward_cpu(args);
 }
@@ -104,9 +125,19 @@ void norm_forward_on(const Tensor& x, const layernorm::Forward<T>& args) {
 template <class T>
 void norm_backward_on(const Tensor& x, const layernorm::Backward<T>& args) {
 #ifdef JARVIS_NANO_CUDA
-  if (x.is_cuda()) return layernorm::backward_cuda(args, stream_of(x));
+  if (x.is_cuda()) {
+    const torch::stable::accelerator::DeviceGuard guard(x.get_device_index());
+    return layernorm::backward_cuda(args, stream_of(x));
+  }
 #endif
   if constexpr (!std::is_same_v<T, float16>) layernorm::backward_cpu(args);
+}
+
+int64_t norm_scratch(const Tensor& x, int64_t rows, int64_t columns) {
+#ifdef JARVIS_NANO_CUDA
+  if (x.is_cuda()) return layernorm::scratch_size_cuda(rows, columns);
+#endif
+  return layernorm::scratch_size(rows, columns);
 }
 
 // Calls body(T{}) with the C++ type of the dtype.
@@ -169,7 +200,7 @@ Three layer_norm_backward(const Tensor& dy_in, const std::optional<Tensor>& dtot
   const Tensor dx = allocate_like(total);
   const Tensor dweight = allocate({columns}, ScalarType::Float, total);
   const Tensor dbias = allocate({has_bias ? columns : 0}, ScalarType::Float, total);
-  const Tensor scratch = allocate({layernorm::scratch_size(rows, columns)}, ScalarType::Float, total);
+  const Tensor scratch = allocate({norm_scratch(total, rows, columns)}, ScalarType::Float, total);
   float* mean = rms ? nullptr : pointer<float>(stats);
   with_norm_type(total, [&](auto type) {
     using T = decltype(type);
@@ -299,6 +330,29 @@ STABLE_TORCH_LIBRARY_IMPL(jarvis_nano, CPU, m) {
   m.impl("causal_attention", TORCH_BOX(&causal_attention));
   m.impl("causal_attention_backward", TORCH_BOX(&causal_attention_backward));
 }
+
+// ---- Cross-entropy over logits: kernels/cross_entropy/chunks.py, cross_entropy.h ----
+
+// logits (rows, V) become the loss's gradient (if wanted); loss, log_z, entropy and hit (rows) are written.
+void cross_entropy_rows(Tensor logits, const Tensor& target, Tensor loss, Tensor log_z, Tensor entropy, Tensor hit,
+                        double z_loss, bool gradient) {
+  const int64_t rows = target.numel(), columns = logits.size(1);
+  STD_TORCH_CHECK(logits.scalar_type() == ScalarType::Float && logits.is_contiguous() && logits.size(0) == rows &&
+                      target.scalar_type() == ScalarType::Long && target.is_contiguous(),
+                  "cross_entropy: ", rows, " targets for ", logits.size(0), " rows of ", columns,
+                  " logits; expected dense float32 logits and int64 targets");
+  for (const Tensor& figure : {loss, log_z, entropy, hit})
+    STD_TORCH_CHECK(figure.scalar_type() == ScalarType::Float && figure.is_contiguous() && figure.numel() == rows,
+                    "cross_entropy: a result of ", figure.numel(), " values for ", rows, " rows; expected dense float32");
+  const int64_t* chosen = pointer<int64_t>(target);
+  for (int64_t row = 0; row < rows; ++row)
+    STD_TORCH_CHECK(chosen[row] >= 0 && chosen[row] < columns, "cross_entropy: target ", chosen[row], " of row ", row,
+                    " is not one of the ", columns, " ids");
+  cross_entropy::rows_cpu({rows, columns, pointer<float>(logits), chosen, static_cast<float>(z_loss), gradient,
+                           pointer<float>(loss), pointer<float>(log_z), pointer<float>(entropy), pointer<float>(hit)});
+}
+
+STABLE_TORCH_LIBRARY_IMPL(jarvis_nano, CPU, m) { m.impl("cross_entropy_rows_", TORCH_BOX(&cross_entropy_rows)); }
 
 }  // namespace
 }  // namespace jarvis

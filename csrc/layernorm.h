@@ -33,12 +33,13 @@ struct Backward {
   T* dx;               // also the residual's gradient
   float* dweight;      // (columns)
   float* dbias;        // (columns); null: not wanted
-  float* scratch;      // scratch_size(rows, columns) floats
+  float* scratch;      // scratch_size floats
 };
 
 // Partial sums of dweight and dbias that the backward pass needs room for. The split of the rows depends on the sizes
 // alone, not on the threads, so that a gradient is the same bit for bit on any machine.
 int64_t scratch_size(int64_t rows, int64_t columns);
+int64_t scratch_size_cuda(int64_t rows, int64_t columns);
 
 template <class T>
 void forward_cpu(const Forward<T>& args);

@@ -85,7 +85,7 @@ def _short(dtype: torch.dtype) -> str:
 
 @torch.compiler.assume_constant_result
 def _resolve(name: str, backend: str, device: str, dtype: torch.dtype) -> str:
-    """The slow half of Op.choose, once for each (backend, device, dtype). torch.compile takes its result as constant."""
+    """The slow half of Op.choose, once for each key; torch.compile takes the result as a constant."""
     op = _registered[name]
     if backend not in (*NAMES, "auto"):
         raise UserError(f"unknown backend {backend!r}; expected auto, {', '.join(NAMES)}")
@@ -162,7 +162,7 @@ def has_cuda_kernels() -> bool:
     """Whether the compiled module holds CUDA kernels (with or without a GPU to run them)."""
     if _missing_ops():
         return False
-    return torch._C._dispatch_has_kernel_for_dispatch_key("jarvis_nano::has_cuda_kernels", "CompositeExplicitAutograd")
+    return bool(torch.ops.jarvis_nano.has_cuda_kernels())
 
 
 def _why_not_cuda(device: str) -> str | None:

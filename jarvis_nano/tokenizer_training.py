@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,17 +48,16 @@ def train_tokenizer(
     *,
     vocab_size: int,
     pattern: str = "french",
-    on_text: Callable[[int], None] | None = None,
 ) -> TrainingReport:
     """Train byte-level BPE on texts and write tokenizer.json and its two companions into the folder `out`.
 
-    pattern: a name of kernels.bpe.patterns.TRAINABLE. on_text hears the bytes of each text as it is read. The same
-    texts give the same files. UserError on a pattern or size that cannot be, an empty corpus, or one too small for
-    the vocabulary; nothing is written then.
+    pattern: a name of kernels.bpe.patterns.TRAINABLE. The texts are read once, as they come; the same texts give the
+    same files. UserError on a pattern or size that cannot be, an empty corpus, or one too small for the vocabulary;
+    nothing is written then.
     """
     started = time.perf_counter()
     _check(Path(out), vocab_size, pattern)
-    reading = _Reading(texts, on_text)
+    reading = _Reading(texts)
     library = _untrained(pattern)
     library.train_from_iterator(reading, _trainer(vocab_size))
     reached = library.get_vocab_size()
@@ -95,28 +95,30 @@ def _check_writable(out: Path) -> None:
     folder = next(parent for parent in [out, *out.absolute().parents] if parent.exists())
     if not folder.is_dir():
         raise UserError(f"{folder} is a file; {out} cannot be made inside it")
-    probe = folder / ".jarvis_nano-writable"
-    probe.touch()  # PermissionError, or OSError on a read-only disk, is told by errors.main
-    probe.unlink()
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise UserError(f"cannot write in {folder} ({error.strerror}); choose a folder you may write to") from error
 
 
 class _Reading:
     """Passes texts to the trainer, counting them and keeping the first few to measure with."""
 
-    def __init__(self, texts: Iterable[str], on_text: Callable[[int], None] | None) -> None:
-        self._texts, self._on_text = texts, on_text
+    def __init__(self, texts: Iterable[str]) -> None:
+        self._texts = texts
         self.n_documents = self.n_bytes = 0
         self.sample: list[str] = []
 
     def __iter__(self) -> Iterator[str]:
         for text in self._texts:
-            n_bytes = len(text.encode())
+            try:
+                n_bytes = len(text.encode())
+            except UnicodeEncodeError as error:
+                raise UserError(f"text {self.n_documents + 1} of the corpus is not UTF-8: {error}") from error
             if self.n_bytes < SAMPLE_BYTES and text:
                 self.sample.append(text[:SAMPLE_BYTES])
             self.n_documents += 1
             self.n_bytes += n_bytes
-            if self._on_text:
-                self._on_text(n_bytes)
             yield text
 
 

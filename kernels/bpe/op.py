@@ -16,6 +16,7 @@ from types import ModuleType
 import numpy as np
 import tokenizers
 
+from .reference import Reference
 from .tokenizer_file import BpeFile, BpeFileError, parse
 
 __all__ = ["BpeEncoder", "BpeFileError", "extension"]
@@ -138,13 +139,15 @@ class BpeEncoder:
     def _slow_ids(self, text: str | bytes, special: bool) -> list[int]:
         plain = _checked_text(text)
         if self.backend == "reference":
-            from . import reference
-
-            return reference.encode(self._file, plain, special=special)
+            return self._reference.encode(plain, special=special)
         return self._library(special).encode(plain, add_special_tokens=False).ids
 
     def _library(self, special: bool) -> tokenizers.Tokenizer:
         return self._library_special if special else self._library_plain
+
+    @functools.cached_property
+    def _reference(self) -> Reference:
+        return Reference(self._file)
 
     @functools.cached_property
     def _library_special(self) -> tokenizers.Tokenizer:

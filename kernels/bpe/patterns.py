@@ -16,8 +16,11 @@ LLAMA3 = (
 QWEN2 = LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
 BLOOM = r" ?[^(\s|[.,!?…。，、।۔،])]+"
 
+# By the name of their scanner in csrc/bpe_scan.h.
+PATTERNS = {"french": FRENCH, "gpt2": GPT2, "llama3": LLAMA3, "qwen2": QWEN2, "bloom": BLOOM}
+
 # The patterns that scripts/train_tokenizer.py offers.
-TRAINABLE = {"french": FRENCH, "gpt2": GPT2, "llama3": LLAMA3, "bloom": BLOOM}
+TRAINABLE = {name: PATTERNS[name] for name in ("french", "gpt2", "llama3", "bloom")}
 
 # Every regular expression that the native scanner runs, by the scanner's name. The spellings differ between the
 # files met in practice; those listed together cut every text alike.

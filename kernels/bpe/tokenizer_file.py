@@ -141,7 +141,7 @@ def _added_tokens(entries: list, vocab: dict[str, int]) -> list[AddedToken]:
 def _merges(merges: object, vocab: dict[str, int]) -> np.ndarray:
     if not isinstance(merges, list):
         raise BpeFileError('no "merges" in the model; the file is damaged')
-    rows = []
+    rows: list[tuple[int, int, int]] = []
     for merge in merges:
         if isinstance(merge, str) and merge.startswith("#version"):
             continue

@@ -44,6 +44,7 @@ class TokenBatches:
     """
 
     def __init__(self, shards: Shards, *, batch_size: int, context: int, seed: int) -> None:
+        _require_seed(seed)
         self.shards, self.batch_size, self.context, self.seed = shards, batch_size, context, seed
         self.n_windows = len(shards) // context
         if self.n_windows < batch_size:
@@ -103,6 +104,11 @@ def _mixed(x: np.ndarray) -> np.ndarray:
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return x ^ (x >> np.uint64(31))
+
+
+def _require_seed(seed: int) -> None:
+    if seed < 0:
+        raise UserError(f"the seed is {seed}; expected 0 or more")
 
 
 def _rows(step: int, batch_size: int, rank: int, world: int) -> np.ndarray:
@@ -188,6 +194,7 @@ class ExampleBatches:
     """
 
     def __init__(self, examples: Sequence[tuple[np.ndarray, np.ndarray]], *, batch_size: int, context: int, seed: int):
+        _require_seed(seed)
         self.batch_size, self.context, self.seed = batch_size, context, seed
         fitting = [_fitted(SftExample(*example), context) for example in examples]
         self.examples = [example for example in fitting if example.loss_mask[1:].any()]

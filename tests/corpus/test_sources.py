@@ -60,6 +60,18 @@ def test_members_one_after_the_other_are_all_read(tmp_path: Path, suffix: str) -
     assert texts(write(tmp_path / f"a.txt{suffix}", b"".join(map(PACK[suffix], halves)))) == [BOOK]
 
 
+def test_skippable_frames_of_parallel_zstd_are_passed_over(tmp_path: Path) -> None:
+    skipped = b"\x50\x2a\x4d\x18\x04\0\0\0note"
+    frames = skipped + PACK[".zst"](BOOK[:9].encode()) + skipped + PACK[".zst"](BOOK[9:].encode()) + skipped
+    assert texts(write(tmp_path / "a.txt.zst", frames)) == [BOOK]
+
+
+def test_long_windows_of_zstd_are_read(tmp_path: Path) -> None:
+    parameters = zstandard.ZstdCompressionParameters(window_log=28, compression_level=1, enable_ldm=True)
+    packer = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    assert texts(write(tmp_path / "a.txt.zst", packer.compress(BOOK.encode()) + packer.flush())) == [BOOK]
+
+
 def test_packing_and_format_are_seen_by_content(tmp_path: Path) -> None:
     assert texts(write(tmp_path / "named-wrongly.txt", gzip.compress(BOOK.encode()))) == [BOOK]
     assert texts(write(tmp_path / "data", '{"text": "Un."}\n{"text": "Deux."}\n')) == ["Un.", "Deux."]
@@ -157,9 +169,13 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_missing_and_empty_inputs_are_refused_before_anything_is_read(tmp_path: Path) -> None:
     good = write(tmp_path / "good.txt", "Bien.")
+    link = write(tmp_path / "links" / "good.txt", "Bien.").with_name("dangling.txt")
+    link.symlink_to("nowhere.txt")
     for bad, expected in (
         (tmp_path / "absent.txt", "no such file or folder: .*absent.txt"),
         (write(tmp_path / "empty.txt", ""), "empty.txt is empty"),
+        (good / "child.txt", "no such file or folder: .*child.txt"),
+        (link.parent, "no such file or folder: .*dangling.txt"),
         (write(tmp_path / "folder" / "a.pdf", "x").parent, "folder holds no text"),
     ):
         with pytest.raises(UserError, match=expected):

@@ -133,6 +133,13 @@ def test_epochs_differ_in_order_and_in_cuts() -> None:
     assert orders[0] != list(range(100))
 
 
+def test_a_negative_seed_is_refused(shards: Shards) -> None:
+    for make in (lambda: TokenBatches(shards, batch_size=4, context=CONTEXT, seed=-1),
+                 lambda: ExampleBatches(examples(3), batch_size=1, context=CONTEXT, seed=-1)):  # fmt: skip
+        with pytest.raises(UserError, match="the seed is -1; expected 0 or more"):
+            make()
+
+
 def test_seeds_differ() -> None:
     a, b = (TokenBatches(Positions(9999), batch_size=8, context=9, seed=s) for s in (0, 1))  # type: ignore[arg-type]
     assert not same(a.batch(0), b.batch(0))

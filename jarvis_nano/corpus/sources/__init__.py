@@ -113,7 +113,7 @@ def _inputs(paths: Iterable[Path | str] | Path | str) -> list[_Input]:
 def _file(path: Path, name: str) -> _Input:
     try:
         size = path.stat().st_size
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise UserError(f"no such file or folder: {path}; check the path") from error
     if size == 0 and path.is_file():  # a pipe has no size
         raise UserError(f"{path} is empty; expected text in UTF-8")
@@ -147,5 +147,5 @@ def _walk(folder: Path, name: str, above: tuple[Path, ...]) -> Iterator[_Input]:
                 yield _Input(path, label, is_corpus=True)
             else:
                 yield from _walk(path, label, (*above, here))
-        elif _bare_suffix(path) in _READERS and path.stat().st_size > 0:
-            yield _Input(path, label)
+        elif _bare_suffix(path) in _READERS and not (path.is_file() and path.stat().st_size == 0):
+            yield _file(path, label)  # a dangling link is an error, not a text less

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import io
+import re
 import sys
 import zlib
 from collections.abc import Callable
@@ -25,15 +26,22 @@ _CHUNK = 4096
 class _Packing:
     name: str
     suffix: str
-    magic: bytes
+    magic: re.Pattern[bytes]
     start: Callable[[], Any]
     test_command: str
 
 
 _PACKINGS = (
-    _Packing("gzip", ".gz", b"\x1f\x8b", lambda: zlib.decompressobj(wbits=31), "gzip -t"),
-    _Packing("bzip2", ".bz2", b"BZh", bz2.BZ2Decompressor, "bzip2 -t"),
-    _Packing("zstd", ".zst", b"\x28\xb5\x2f\xfd", lambda: zstandard.ZstdDecompressor().decompressobj(), "zstd -t"),
+    _Packing("gzip", ".gz", re.compile(rb"\x1f\x8b"), lambda: zlib.decompressobj(wbits=31), "gzip -t"),
+    _Packing("bzip2", ".bz2", re.compile(rb"BZh[1-9]"), bz2.BZ2Decompressor, "bzip2 -t"),
+    # A frame, or a skippable one as pzstd begins with; windows up to 2 GB, for archives made with `zstd --long=31`.
+    _Packing(
+        "zstd",
+        ".zst",
+        re.compile(rb"\x28\xb5\x2f\xfd|[\x50-\x5f]\x2a\x4d\x18", re.DOTALL),
+        lambda: zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj(),
+        "zstd -t",
+    ),
 )
 
 
@@ -48,7 +56,7 @@ def open_bytes(path: Path, place: str) -> io.BufferedReader:
     if not head:
         file.close()
         raise UserError(f"{place} is empty; expected text in UTF-8")
-    packing = next((p for p in _PACKINGS if head.startswith(p.magic)), None)
+    packing = next((p for p in _PACKINGS if p.magic.match(head)), None)
     if packing is not None:
         return io.BufferedReader(cast(io.RawIOBase, _Unpacked(file, packing, place)), buffer_size=1 << 16)
     promised = next((p for p in _PACKINGS if path.suffix.lower() == p.suffix), None)
@@ -56,7 +64,7 @@ def open_bytes(path: Path, place: str) -> io.BufferedReader:
         file.close()
         raise UserError(
             f"{place} is named {promised.suffix} but does not begin like {promised.name} data "
-            f"(found {head[:4].hex(' ')}, expected {promised.magic.hex(' ')}); it is damaged, or needs its right name"
+            f"(its first bytes are {head[:4].hex(' ')}); it is damaged, or needs its right name"
         )
     return file
 
@@ -66,7 +74,7 @@ def _open_plain(path: Path, place: str) -> io.BufferedReader:
         return cast(io.BufferedReader, sys.stdin.buffer)
     try:
         return path.open("rb")
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise UserError(f"no such file: {place}; check the path") from error
 
 

@@ -10,23 +10,31 @@ from torch import Tensor
 
 
 def forward(
-    x: Tensor, weight: Tensor, target: Tensor, ignore_index: int = -100, z_loss: float = 0.0
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """x (N, C), weight (V, C), target (N) -> loss, log_z, entropy, hit, each (N), float32 at least.
+    x: Tensor,
+    weight: Tensor,
+    target: Tensor,
+    ignore_index: int,
+    z_loss: float,
+    needs_dx: bool = False,
+    needs_d_weight: bool = False,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """x (N, C), weight (V, C), target (N) -> loss, log_z, entropy, hit (N), and two empty tensors.
 
-    loss = log_z - logit[target] + z_loss · log_z², 0 where the target is ignore_index; log_z is the log of the
-    softmax's denominator; entropy that of the softmax in nats; hit is 1 where the target has the largest logit
-    (the first of several equal ones), else 0.
+    loss = log_z - logit[target] + z_loss · log_z²; log_z is the log of the softmax's denominator; entropy that of the
+    softmax in nats; hit is 1 where the target has the largest logit (the first of several equal ones), else 0. All
+    are 0 where the target is ignore_index. A kernel may return gradients made on the way; here there are none.
     """
     logits = _logits(x, weight)
     counted = target != ignore_index
     log_z = torch.logsumexp(logits, dim=-1)
     log_p = logits - log_z[:, None]
-    chosen = torch.where(counted, target, 0)[:, None]
-    loss = -log_p.gather(1, chosen)[:, 0] + z_loss * log_z.square()
-    entropy = -(log_p.exp() * log_p.clamp_min(torch.finfo(log_p.dtype).min)).sum(-1)  # 0 · -inf counts as 0
-    hit = counted & (logits.argmax(-1) == target)
-    return torch.where(counted, loss, 0.0), log_z, entropy, hit.to(loss.dtype)
+    chosen = torch.where(counted, target, 0)
+    loss = -log_p.gather(1, chosen[:, None])[:, 0] + z_loss * log_z.square()
+    p = log_p.exp()
+    entropy = -torch.where(p > 0, p * log_p, 0.0).sum(-1)
+    hit = (logits.argmax(-1) == chosen).to(loss.dtype)
+    figures = (torch.where(counted, figure, 0.0) for figure in (loss, log_z, entropy, hit))
+    return *figures, loss.new_empty(0), loss.new_empty(0)  # type: ignore[return-value]
 
 
 def backward(
@@ -34,20 +42,24 @@ def backward(
     x: Tensor,
     weight: Tensor,
     target: Tensor,
-    log_z: Tensor,
-    ignore_index: int = -100,
-    z_loss: float = 0.0,
+    dx: Tensor,
+    d_weight: Tensor,
+    ignore_index: int,
+    z_loss: float,
+    needs_dx: bool = True,
+    needs_d_weight: bool = True,
 ) -> tuple[Tensor, Tensor]:
-    """Gradients dx (N, C) and d_weight (V, C) from d_loss (N): the logits' gradient is softmax - onehot (and z)."""
+    """Gradients of x (N, C) and weight (V, C) from d_loss (N); dx and d_weight, made by some forwards, are not read.
+
+    The logits' gradient is softmax · (1 + 2 z_loss · log_z) - onehot(target), times d_loss.
+    """
     logits = _logits(x, weight)
     counted = target != ignore_index
-    d_logits = torch.exp(logits - log_z[:, None]) * (1 + 2 * z_loss * log_z)[:, None]
-    chosen = torch.where(counted, target, 0)[:, None]
-    d_logits = d_logits.scatter_add(1, chosen, -torch.ones_like(chosen, dtype=logits.dtype))
-    d_logits = torch.where(counted, d_loss.to(logits.dtype), 0.0)[:, None] * d_logits
-    dx = d_logits @ weight.to(logits.dtype)
-    d_weight = d_logits.T @ x.to(logits.dtype)
-    return dx.to(x.dtype), d_weight.to(weight.dtype)
+    log_z = torch.logsumexp(logits, dim=-1, keepdim=True)
+    onehot = torch.nn.functional.one_hot(torch.where(counted, target, 0), weight.shape[0])
+    d_logits = torch.exp(logits - log_z) * (1 + 2 * z_loss * log_z) - onehot
+    d_logits = d_logits * torch.where(counted, d_loss.to(logits.dtype), 0.0)[:, None]
+    return (d_logits @ weight.to(logits.dtype)).to(x.dtype), (d_logits.T @ x.to(logits.dtype)).to(weight.dtype)
 
 
 def _logits(x: Tensor, weight: Tensor) -> Tensor:

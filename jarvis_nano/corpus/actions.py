@@ -60,7 +60,7 @@ def parse(text: str) -> tuple[str, dict[str, str], str] | None:
 _APPS = words("Spotify Firefox Discord Netflix YouTube Word Excel Teams Zoom Skype Gmail WhatsApp Steam Telegram")
 _MINUTES = (2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 15, 18, 20, 25, 30, 35, 40, 45, 50, 60, 90)
 _STYLES = words("classique calme douce joyeuse triste moderne ancienne italienne espagnole africaine tranquille")
-_FINDS = words("photos images vidéos histoires livres dessins chansons")
+_FINDS = words("photos images vidéos dessins")
 _CITIES = tuple(city for _, city in CAPITAL.rows if city != "Le Caire")  # « au Caire » would need its own templates
 _TIMES = ("demain", "demain matin", "demain soir", "ce soir", *DAYS.split())
 _LIT = words("salon cuisine chambre couloir grenier cave jardin atelier bibliothèque")
@@ -81,8 +81,8 @@ _ERRANDS = (
 
 def _food(rng: random.Random) -> tuple[str, str]:
     """(« du pain », pain) or (« des pommes », pommes)"""
-    chosen = rng.choice(nouns("mass", "food"))
-    if chosen.kind == "mass":
+    chosen = rng.choice(nouns("mass", "drink", "food"))
+    if chosen.kind != "food":
         return noun_phrase(chosen, "du"), chosen.singular
     return noun_phrase(chosen, "un", "p"), chosen.plural
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 
-from .lexicon import FEMALE_NAMES, MALE_NAMES, PLURAL, SINGULAR, Adjective, F, M, Noun, adjectives, nouns, verb
+from .lexicon import FEMALE_NAMES, MALE_NAMES, PLURAL, SINGULAR, Adjective, F, M, Noun, adjectives, nouns, suitable, verb
 from .morphology import IMPERFECT, PRESENT, capitalize, compound, noun_phrase, simple, with_preposition
 from .wording import words
 
@@ -23,11 +23,9 @@ _HANDLES = words("chercher porter regarder laver perdre cacher garder trouver ra
 _ANIMAL_EATS = ("manger", "goûter", "partager", "trouver")
 _EATS = words("manger goûter partager préparer acheter couper")
 _OF_THINGS = words("léger lourd solide fragile propre sale neuf précieux brillant ancien rare utile cassé usé")
-_FUR = tuple(a for a in adjectives("color", "fur") if a.ms in ("noir", "blanc", "gris", "brun", "roux"))
 _PLACES = tuple(n for n in nouns("room") if n.singular not in ("couloir", "cour", "tour"))
 _SOLID = tuple(a for a in adjectives("thing") if a.ms in _OF_THINGS)
-_LIKELY = {"animal": _FUR, "person": adjectives("trait"), "family": adjectives("trait"), "object": adjectives("color")}
-_SAID = {"object": adjectives("size", "color") + _SOLID, "food": adjectives("size", "food")}
+_SAID = {"object": adjectives("size", "color") + _SOLID, "food": suitable("food")}
 
 
 @dataclass(frozen=True)
@@ -93,7 +91,7 @@ def named(rng: random.Random) -> Subject:
 def described(rng: random.Random, kinds: tuple[Noun, ...], determiner: str = "le", *, bare: float = 0.6) -> Subject:
     """A noun with an article, and with an adjective in 1 - bare of the cases."""
     chosen = rng.choice(kinds)
-    added = None if rng.random() < bare else rng.choice(adjectives("size") + _LIKELY.get(chosen.kind, ()))
+    added = None if rng.random() < bare else rng.choice(adjectives("size") + suitable(chosen.kind))
     phrase = noun_phrase(chosen, determiner, SINGULAR, [added] if added else [])
     return Subject(phrase, chosen.gender, chosen, added, determiner)
 

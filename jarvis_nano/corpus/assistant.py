@@ -21,7 +21,7 @@ from typing import get_args
 
 from jarvis_nano.errors import UserError, main
 
-from . import actions, describing, facts, intents, reading, rewriting, sums
+from . import actions, describing, facts, intents, questions, rewriting, sums
 from .split import Split, pick
 from .wording import address, same
 
@@ -75,7 +75,7 @@ KINDS: dict[str, Kind] = {
         weight=2,
     ),
     "story": Kind(
-        reading.draw, lambda example, answer: reading.judge(example.instruction, example.response, answer), weight=4
+        questions.draw, lambda example, answer: questions.judge(example.instruction, example.response, answer), weight=4
     ),
     "arithmetic": Kind(sums.draw, lambda example, answer: sums.judge(example.response, answer), weight=3, direct=True),
     "capital": Kind(lambda rng, split: _draw_fact(rng, split, (facts.CAPITAL,)), _judge_fact, weight=2, direct=True),

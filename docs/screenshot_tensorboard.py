@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import base64
 import json
-import os
 import select
 import shutil
 import subprocess
@@ -50,8 +49,6 @@ class Chromium:
         if program is None:
             raise UserError("no Chromium found; install it (apt-get install chromium) and run again")
         self._folder = tempfile.mkdtemp(prefix="chromium-")
-        command_read, self._commands = os.pipe()
-        self._replies, reply_write = os.pipe()
         options = [
             "--headless=new",
             "--no-sandbox",  # root in a container has none; the only page it opens is our own
@@ -62,18 +59,19 @@ class Chromium:
             f"--user-data-dir={self._folder}",
             f"--window-size={width},{height}",
         ]
-        # The debugging pipe is descriptors 3 and 4 of the browser.
-        redirect = f'exec "$@" 3<&{command_read} 4>&{reply_write}'
+        # The debugging pipe is the browser's descriptors 3 and 4; a shell moves them there.
+        redirect = 'exec "$@" 3<&0 4>&1 0</dev/null 1>/dev/null'
         self._process = subprocess.Popen(
             ["sh", "-c", redirect, "sh", program, *options],
-            pass_fds=(command_read, reply_write),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
+            bufsize=0,
             start_new_session=True,
         )
-        os.close(command_read)
-        os.close(reply_write)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._commands, self._replies = self._process.stdin, self._process.stdout
         self._pending = b""
         self._count = 0
         self._session: str | None = None
@@ -90,13 +88,13 @@ class Chromium:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._commands)  # Chromium leaves when its pipe closes
+        self._commands.close()  # Chromium leaves when its pipe closes
         try:
             self._process.wait(10)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        os.close(self._replies)
+        self._replies.close()
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def call(self, method: str, *, timeout: float = 30.0, **params: Any) -> dict[str, Any]:
@@ -105,7 +103,7 @@ class Chromium:
         message: dict[str, Any] = {"id": self._count, "method": method, "params": params}
         if self._session:
             message["sessionId"] = self._session
-        os.write(self._commands, json.dumps(message).encode() + b"\0")
+        self._commands.write(json.dumps(message).encode() + b"\0")
         deadline = time.monotonic() + timeout
         while True:
             reply = self._next_message(deadline, method)
@@ -117,7 +115,7 @@ class Chromium:
     def _next_message(self, deadline: float, method: str) -> dict[str, Any]:
         while b"\0" not in self._pending:
             ready, _, _ = select.select([self._replies], [], [], max(0.0, deadline - time.monotonic()))
-            data = os.read(self._replies, 1 << 16) if ready else b""
+            data = self._replies.read(1 << 16) if ready else b""
             if not data:
                 raise TimeoutError(f"Chromium did not answer {method}")
             self._pending += data
@@ -140,8 +138,8 @@ class Chromium:
         deadline = time.monotonic() + timeout
         while True:
             shown = self.text()
-            joined = shown.replace("\n", "")  # a tag is drawn in pieces: train, /loss
-            missing = [text for text in texts if text not in joined]
+            joined = "".join(shown.split())  # a tag is drawn in pieces: train, /loss
+            missing = [text for text in texts if "".join(text.split()) not in joined]
             if not missing:
                 return shown
             if time.monotonic() > deadline:

@@ -43,6 +43,8 @@ PEAK_BFLOAT16 = {
     "MI300X": 1307e12,
 }
 
+MIN_BAR_WIDTH = 8
+
 
 class TrainingDisplay:
     """Shows how far training is, as a context manager; everything goes to stderr.
@@ -74,9 +76,8 @@ class TrainingDisplay:
         if self._console.is_terminal:
             self._bar = Progress(
                 TextColumn("{task.completed}/{task.total}", table_column=Column(no_wrap=True)),
-                BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=8)),
-                # On a narrow terminal the end is cut, so the facts come in the order of their weight.
-                TextColumn("{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis")),
+                BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=MIN_BAR_WIDTH)),
+                TextColumn("{task.description}", table_column=Column(no_wrap=True)),
                 console=self._console,
                 refresh_per_second=4,
                 expand=True,
@@ -114,6 +115,10 @@ class TrainingDisplay:
         if learning_rate is not None:
             facts.append(f"lr {learning_rate:.1e}")
         if self._bar:
+            # On a narrow terminal the last facts go; they come in the order of their weight.
+            room = self._console.width - len(f"{step}/{self._total}") - len("  ") - MIN_BAR_WIDTH
+            while len(facts) > 1 and len(" · ".join(facts)) > room:
+                facts.pop()
             self._bar.update(self._task, completed=step, description=" · ".join(facts))
         elif self._is_due(step):
             self._print(f"step {step}/{self._total} · " + " · ".join(facts))
@@ -183,10 +188,10 @@ def _data_sheet_peak(name: str) -> float | None:
 
 @functools.cache
 def _measured_peak(device: torch.device, dtype: torch.dtype, budget: float = 0.3) -> float:
-    """Best of the square matrix products made in `budget` seconds, at a size where one takes about 5 ms or more."""
+    """Best of the square matrix products made in `budget` seconds, at a size where one takes about 1 ms or more."""
     import torch
 
-    n, began = 512, time.perf_counter()
+    n, began = 256, time.perf_counter()
     x = torch.ones(n, n, device=device, dtype=dtype)
     peak, tries = 0.0, 0
     while tries < 3 or time.perf_counter() - began < budget:
@@ -197,7 +202,8 @@ def _measured_peak(device: torch.device, dtype: torch.dtype, budget: float = 0.3
         took = time.perf_counter() - start
         peak = max(peak, 2.0 * n**3 / took)
         tries += 1  # the first of a size pays for thread pools, library handles and memory
-        if tries >= 3 and took < 5e-3 and n < 16384:
+        # Not longer than needed: a short product finds a moment when no other program has the core.
+        if tries >= 3 and took < 1e-3 and n < 16384:
             n, tries = 2 * n, 0
             x = torch.ones(n, n, device=device, dtype=dtype)
     return peak

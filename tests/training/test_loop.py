@@ -1,0 +1,182 @@
+"""The loop: a resumed run is the uninterrupted one, processes and micro-batches do not change the result."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from jarvis_nano import runs
+from jarvis_nano.errors import UserError
+from jarvis_nano.observe.metrics import read_metrics
+from jarvis_nano.training.loop import Interrupted, Trainer
+from jarvis_nano.training.pretrain import pretrain
+from jarvis_nano.training.recorder import Diverged
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def losses(run):
+    return {row["step"]: row["train/loss"] for row in read_metrics(runs.location(run)) if "train/loss" in row}
+
+
+def weights(run):
+    return load_file(runs.latest_checkpoint(runs.location(run)) / "model.safetensors")
+
+
+def stop_at(monkeypatch, step):
+    """A SIGINT that arrives while this step is computed."""
+    original = Trainer._step
+
+    def interrupted(self, requested):
+        if self.step == step:
+            os.kill(os.getpid(), signal.SIGINT)
+        return original(self, requested)
+
+    monkeypatch.setattr(Trainer, "_step", interrupted)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_resume_is_bit_exact(settings, change, monkeypatch, optimizer):
+    settings = change(settings, optimizer=optimizer)
+    pretrain(settings, "nano")
+    with monkeypatch.context() as patch:
+        stop_at(patch, 6)
+        with pytest.raises(Interrupted, match="--resume"):
+            pretrain(change(settings, run="b"), "nano")
+    assert max(losses("b")) < 12
+    pretrain(change(settings, run="b", resume=True), "nano")
+    assert losses("a") == losses("b")
+    whole, resumed = weights("a"), weights("b")
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_the_loss_falls(settings, change):
+    pretrain(change(settings, steps=60, dropout=0.0), "nano")
+    curve = losses("a")
+    assert curve[60] < 0.7 * curve[1]
+
+
+def test_micro_batches_do_not_change_the_result(settings, change):
+    pretrain(change(settings, dropout=0.0), "nano")
+    pretrain(change(settings, dropout=0.0, micro_batch_size=1, run="b"), "nano")
+    for step, loss in losses("a").items():
+        assert loss == pytest.approx(losses("b")[step], rel=1e-4)
+
+
+def test_two_processes_train_as_one_with_two_micro_batches(settings, change, corpus):
+    one = change(settings, dropout=0.0, micro_batch_size=2)
+    pretrain(one, "nano")
+    flags = "--run b --no-tensorboard --steps 12 --batch-size 4 --learning-rate 1e-2 --log-every 1 --eval-every 5"
+    shape = "--vocab-size 340 --context 32 --n-layers 2 --n-heads 2 --d-model 32 --micro-batch-size 2 --optimizer adamw"
+    switches = "--norm layernorm --positions learned --mlp gelu --no-qk-norm --schedule cosine"
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone", "--",
+               str(ROOT / "scripts" / "pretrain.py"), "--data", str(corpus),
+               *f"{flags} {shape} {switches}".split()]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("bits per byte on") == 1, "the result is printed once, by rank 0"
+    for step, loss in losses("a").items():
+        assert loss == pytest.approx(losses("b")[step], rel=1e-4)
+
+
+def test_sigterm_writes_a_checkpoint(settings, change, corpus):
+    command = [sys.executable, str(ROOT / "scripts" / "pretrain.py"), "--data", str(corpus), "--run", "c", "--steps",
+               "100000", "--vocab-size", "340", "--context", "32", "--no-tensorboard", "--log-every", "1"]  # fmt: skip
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    for _ in range(600):
+        if Path("runs/c/metrics.jsonl").is_file() and "train/loss" in Path("runs/c/metrics.jsonl").read_text():
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output[-2000:]
+    assert "--resume" in output
+    step = runs.read_state(runs.latest_checkpoint(Path("runs/c")))["step"]
+    assert step >= 1
+    assert max(losses("c")) == step
+
+
+def test_a_broken_loss_stops_the_run_and_spares_the_checkpoints(settings, change, monkeypatch):
+    original = Trainer._update
+
+    def explode(self, rate):
+        if self.step == 7:
+            with torch.no_grad():
+                self.model.token_embedding.weight.fill_(float("nan"))
+        return original(self, rate)
+
+    monkeypatch.setattr(Trainer, "_update", explode)
+    with pytest.raises(Diverged, match="last checkpoint is untouched"):
+        pretrain(change(settings, log_every=100), "nano")
+    assert runs.latest_checkpoint(Path("runs/a")).name == "step_00000005"
+    assert all(torch.isfinite(tensor).all() for tensor in weights("a").values())
+
+
+def test_a_finished_run_is_left_alone_and_can_be_prolonged(settings, change, capsys):
+    pretrain(settings, "nano")
+    before = Path("runs/a/metrics.jsonl").read_bytes()
+    pretrain(change(settings, resume=True), "nano")
+    assert "finished already" in capsys.readouterr().out
+    assert Path("runs/a/metrics.jsonl").read_bytes() == before
+    pretrain(change(settings, resume=True, steps=14), "nano")
+    assert max(losses("a")) == 14
+
+
+def test_resume_before_the_first_checkpoint_starts_at_step_0(settings, change):
+    pretrain(settings, "nano")
+    pretrain(change(settings, run="b", save_every=100), "nano")
+    import shutil
+
+    shutil.rmtree("runs/b/checkpoints")
+    Path("runs/b/latest").unlink()
+    pretrain(change(settings, run="b", save_every=100, resume=True), "nano")
+    assert losses("a") == losses("b")
+
+
+@pytest.mark.parametrize(("field", "value"), [("seed", 3), ("batch_size", 8), ("optimizer", "muon"), ("d_model", 64)])
+def test_resume_refuses_what_would_change_the_past(settings, change, field, value):
+    pretrain(settings, "nano")
+    with pytest.raises(UserError, match="cannot change"):
+        pretrain(change(settings, resume=True, **{field: value}), "nano")
+
+
+def test_an_existing_run_is_not_overwritten(settings):
+    pretrain(settings, "nano")
+    with pytest.raises(UserError, match="exists already"):
+        pretrain(settings, "nano")
+
+
+def test_only_the_last_checkpoints_and_the_best_are_kept(settings, change):
+    pretrain(change(settings, save_every=2, eval_every=2, keep=1, steps=20, learning_rate=0.2), "nano")
+    kept = {path.name for path in runs.checkpoints(Path("runs/a"))}
+    evals = {row["step"]: row["eval/loss"] for row in read_metrics(Path("runs/a")) if "eval/loss" in row}
+    assert "step_00000020" in kept
+    assert len(kept) <= 2
+    best = min(path for path in runs.checkpoints(Path("runs/a")))
+    assert json.loads((best / "state.json").read_text())["eval_loss"] <= min(evals[step] for step in evals if step < 20) + 1e-9
+
+
+def test_metrics_hold_the_original_tags(settings):
+    pretrain(settings, "nano")
+    rows = read_metrics(Path("runs/a"))
+    tags = set().union(*rows)
+    assert {"train/loss", "train/perplexity", "train/learning_rate", "train/grad_norm", "train/weight_norm",
+            "train/tokens_per_second", "eval/loss", "eval/perplexity", "eval/bits_per_byte"} <= tags  # fmt: skip
+    assert "samples/generated" in Path("runs/a/samples.jsonl").read_text(encoding="utf-8")
+
+
+def test_the_run_folder_loads_and_moves(settings, tmp_path):
+    import jarvis_nano
+
+    pretrain(settings, "nano")
+    Path("runs/a").rename(tmp_path / "elsewhere")
+    model, tokenizer = jarvis_nano.load(tmp_path / "elsewhere")
+    ids = torch.from_numpy(tokenizer.encode("le chat mange").astype("int64"))[None]
+    assert model(ids).shape == (1, ids.shape[1], tokenizer.vocab_size)

@@ -17,6 +17,15 @@ from jarvis_nano.model import Transformer
 CONFIG = ModelConfig(vocab_size=61, context=24, n_layers=2, n_heads=4, n_kv_heads=2, d_model=32)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_thread(two_threads):
+    """For models this small a second thread costs more than it brings, and on a busy machine 50 times as much."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def make(**changes):
     """A model with weights large enough for peaked, varied distributions."""
     torch.manual_seed(0)

@@ -92,7 +92,7 @@ def _resolve(name: str, backend: str, device: str, dtype: torch.dtype) -> str:
     if backend == "auto":
         chosen, reasons = _first_usable(op, device, dtype)
         _log.log(
-            logging.WARNING if device == "cpu" and _missing_ops() else logging.INFO,
+            logging.WARNING if device == "cpu" and missing_ops() else logging.INFO,
             "%s on %s in %s: %s%s", op.name, device, _short(dtype), chosen, f" ({'; '.join(reasons)})" * bool(reasons)
         )  # fmt: skip
     else:
@@ -139,7 +139,7 @@ def use_backend(name: str) -> Iterator[None]:
 
 
 @cache
-def _missing_ops() -> str | None:
+def missing_ops() -> str | None:
     """Loads the compiled kernels, once. None: they are there; else what is missing and how to get it."""
     try:
         import_module("jarvis_nano._ops")
@@ -155,12 +155,21 @@ def _why_not_reference(device: str) -> str | None:
 
 
 def _why_not_cpp(device: str) -> str | None:
-    return f"its kernels run on the CPU, the tensor is on {device}" if device != "cpu" else _missing_ops()
+    return f"its kernels run on the CPU, the tensor is on {device}" if device != "cpu" else missing_ops()
+
+
+def is_built(op: Op, backend: str) -> bool:
+    """Whether the code of a backend is there, with or without the hardware to run it."""
+    if backend == "triton":
+        return find_spec("triton") is not None
+    if backend == "cuda":
+        return has_cuda_kernels()
+    return backend == "reference" or missing_ops() is None
 
 
 def has_cuda_kernels() -> bool:
     """Whether the compiled module holds CUDA kernels (with or without a GPU to run them)."""
-    if _missing_ops():
+    if missing_ops():
         return False
     return bool(torch.ops.jarvis_nano.has_cuda_kernels())
 
@@ -168,8 +177,8 @@ def has_cuda_kernels() -> bool:
 def _why_not_cuda(device: str) -> str | None:
     if device != "cuda":
         return f"its kernels run on a GPU, the tensor is on {device}"
-    if _missing_ops() or has_cuda_kernels():
-        return _missing_ops()
+    if missing_ops() or has_cuda_kernels():
+        return missing_ops()
     return "built without CUDA: install the CUDA toolkit (nvcc) beside a torch that has CUDA, then: pip install -e ."
 
 

@@ -290,9 +290,9 @@ def test_each_instruction_set_obeys_the_same_rule(instructions, avx2):
     if avx2 and not torch.ops.jarvis_nano.cpu_avx2():
         pytest.skip("no AVX2 here")
     program = (
-        "import sys, pytest, torch\nfrom jarvis_nano.kernels import backends\nassert not backends._missing_ops()\n"
+        "import sys, pytest, torch\nfrom jarvis_nano.kernels import backends\nassert not backends.missing_ops()\n"
         f"assert torch.ops.jarvis_nano.cpu_avx2() == {avx2}\n"
-        f"sys.exit(pytest.main(['-q', '-x', '-p', 'no:cacheprovider', {__file__!r}, '-k', 'cpp and (error or strides)']))"
+        f"sys.exit(pytest.main(['-qx', '-p', 'no:cacheprovider', {__file__!r}, '-k', 'cpp and (error or strides)']))"
     )
     environment = {**os.environ, "JARVIS_NANO_CPU": instructions}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)

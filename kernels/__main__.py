@@ -1,0 +1,179 @@
+"""The doctor: python -m jarvis_nano.kernels [--json] — for each op and backend: built, usable, chosen, why not, error.
+
+The error is the largest difference from the reference, over the results and all gradients of one small call.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import torch
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+from torch import Tensor
+
+from . import backends
+from .attention.op import causal_attention
+from .bpe.op import BACKENDS as BPE_BACKENDS
+from .bpe.op import BpeEncoder
+from .bpe.op import extension as bpe_extension
+from .cross_entropy.op import linear_cross_entropy
+from .layernorm.op import layer_norm, rms_norm
+
+TEXT = "L'été, les enfants de l'école jouent dans le jardin ; il fait si beau qu'ils ont oublié l'heure."
+TOLERANCE = 1e-3  # float32, values of about 1: beyond this a kernel is wrong, not merely rounded
+
+
+@dataclass(frozen=True)
+class Line:
+    """One backend of one op on this machine."""
+
+    op: str
+    backend: str
+    built: bool
+    usable: bool
+    chosen: bool
+    why_not: str
+    error: float | None  # None: it did not run
+
+
+def _drawn(*shape: int, device: str) -> Tensor:
+    generator = torch.Generator().manual_seed(sum(shape))
+    return torch.randn(shape, generator=generator).to(device).requires_grad_()
+
+
+def _norms(backend: str, device: str) -> list[Tensor]:
+    x, residual, weight, bias = (_drawn(*s, device=device) for s in ((5, 3, 72), (5, 3, 72), (72,), (72,)))
+    y, total = layer_norm(x, weight, bias, residual=residual, backend=backend)
+    outputs = [y, total, rms_norm(total, weight, backend=backend)]
+    return [*outputs, *torch.autograd.grad(outputs, [x, residual, weight, bias], outputs)]
+
+
+def _attention(backend: str, device: str) -> list[Tensor]:
+    q, k, v = (_drawn(2, heads, 70, 32, device=device) for heads in (4, 2, 2))
+    out = causal_attention(q, k, v, window=40, backend=backend)
+    return [out, *torch.autograd.grad(out, [q, k, v], out)]
+
+
+def _cross_entropy(backend: str, device: str) -> list[Tensor]:
+    x, weight = _drawn(12, 24, device=device), _drawn(40, 24, device=device)
+    target = torch.arange(12, device=device) * 3
+    figures = linear_cross_entropy(x, weight, target, z_loss=1e-3, backend=backend)
+    return [*figures, *torch.autograd.grad(figures.loss.mean(), [x, weight])]
+
+
+SAMPLES: dict[str, Callable[[str, str], list[Tensor]]] = {
+    "layer_norm": _norms,
+    "causal_attention": _attention,
+    "linear_cross_entropy": _cross_entropy,
+}
+
+
+def largest_error(op: str, backend: str, device: str) -> float:
+    sample = SAMPLES[op]
+    pairs = zip(sample(backend, device), sample("reference", device), strict=True)
+    return torch.stack([(ours.float() - theirs.float()).abs().max().cpu() for ours, theirs in pairs]).max().item()
+
+
+def examine(op: backends.Op) -> list[Line]:
+    """What each backend of an op can do here, on the GPU where there is one, else on the CPU."""
+    devices = ["cuda", "cpu"] if torch.cuda.is_available() else ["cpu"]
+    chosen = {device: op.choose(torch.empty(0, device=device)) for device in devices}
+    lines = []
+    for backend in op.load:
+        able = [device for device in devices if op.why_not(backend, device) is None]
+        if not able:  # the reason on the device that this backend is for
+            why_not = op.why_not(backend, "cuda" if backend == "cuda" else devices[0]) or "no GPU on this machine"
+        elif backend not in chosen.values():
+            why_not = backends.auto_refusal(op, backend, able[0]) or ""
+        else:
+            why_not = ""
+        error = max((largest_error(op.name, backend, device) for device in able), default=None)
+        built = backends.is_built(op, backend)
+        lines.append(Line(op.name, backend, built, bool(able), backend in chosen.values(), why_not, error))
+    return lines
+
+
+def examine_bpe() -> list[Line]:
+    """The same for the encoder; its error is the number of ids that differ from the readable twin's."""
+    import tokenizers
+
+    library = tokenizers.Tokenizer(tokenizers.models.BPE())
+    library.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    library.decoder = tokenizers.decoders.ByteLevel()
+    alphabet = tokenizers.pre_tokenizers.ByteLevel.alphabet()
+    trainer = tokenizers.trainers.BpeTrainer(vocab_size=300, initial_alphabet=alphabet, show_progress=False)
+    library.train_from_iterator([TEXT], trainer)
+    file = library.to_str().encode()
+    expected = BpeEncoder(file, backend="reference").encode(TEXT).tolist()
+    chosen = BpeEncoder(file).backend
+    lines = []
+    for backend in BPE_BACKENDS:
+        why_not = bpe_extension()[1] if backend == "cpp" else ""
+        error = None
+        if not why_not:
+            ids = BpeEncoder(file, backend=backend).encode(TEXT).tolist()
+            error = float(sum(a != b for a, b in zip(ids, expected)) + abs(len(ids) - len(expected)))
+        lines.append(Line("BpeEncoder", backend, not why_not, not why_not, backend == chosen, why_not, error))
+    return lines
+
+
+def machine() -> dict[str, str]:
+    facts = {"python": platform.python_version(), "torch": torch.__version__, "threads": str(torch.get_num_threads())}
+    if backends.missing_ops() is None:
+        facts["cpu"] = "AVX2" if torch.ops.jarvis_nano.cpu_avx2() else "portable"
+    facts["gpu"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
+    return facts
+
+
+def table(lines: list[Line]) -> Table:
+    view = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("op", "backend", "built", "usable", "chosen"):
+        view.add_column(name, no_wrap=True)
+    view.add_column("error", justify="right", no_wrap=True)
+    for before, line in zip([None, *lines], lines):
+        marks = ("yes" if mark else "[dim]no[/]" for mark in (line.built, line.usable))
+        name = "" if before and before.op == line.op else line.op
+        chosen = "[green]here[/]" if line.chosen else ""
+        error = "" if line.error is None else f"{line.error:.1e}"
+        view.add_row(name, line.backend, *marks, chosen, f"[red]{error}[/]" if is_wrong(line) else error)
+    return view
+
+
+def is_wrong(line: Line) -> bool:
+    return line.error is not None and not line.error <= TOLERANCE
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m jarvis_nano.kernels", description=(__doc__ or "").partition(" — ")[0]
+    )
+    parser.add_argument("--json", action="store_true", help="one object for programs: machine, and a line a backend")
+    asked = parser.parse_args()
+    lines = [line for op in backends.all_ops().values() for line in examine(op)] + examine_bpe()
+    if asked.json:
+        print(json.dumps({"machine": machine(), "backends": [asdict(line) for line in lines]}, ensure_ascii=False))
+    else:
+        console = Console(highlight=False, soft_wrap=False)
+        console.print(
+            "  ".join(f"[dim]{name}[/] {fact}" for name, fact in machine().items()), "", table(lines), sep="\n"
+        )
+        for reason in dict.fromkeys(line.why_not for line in lines if line.why_not):
+            who = ", ".join(f"{line.op} {line.backend}" for line in lines if line.why_not == reason)
+            console.print("", f"[bold]{who}[/]", Padding(escape(reason), (0, 0, 0, 2)), sep="\n")
+    wrong = [f"{line.op} {line.backend}" for line in lines if is_wrong(line)]
+    if wrong:
+        sys.exit(
+            f"error: {', '.join(wrong)}: further than {TOLERANCE:g} from the reference; build again: pip install -e ."
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,94 @@
+"""python -m jarvis_nano.kernels tells the truth about this machine, in 80 columns."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from jarvis_nano import kernels
+from jarvis_nano.kernels import __main__ as doctor
+from jarvis_nano.kernels import backends
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["doctor", *arguments])
+    doctor.main()
+
+
+def test_what_runs_is_measured_and_what_does_not_says_why(monkeypatch, capsys):
+    run(monkeypatch, "--json")
+    found = json.loads(capsys.readouterr().out)
+    lines = {(line["op"], line["backend"]): line for line in found["backends"]}
+    assert {op for op, _ in lines} == {*backends.OPS, "BpeEncoder"}
+    for line in lines.values():
+        assert line["usable"] == (line["error"] is not None)
+        assert line["usable"] or line["why_not"]
+        assert line["built"] or not line["usable"]
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    for name, op in backends.all_ops().items():
+        assert lines[name, op.choose(torch.empty(0, device=device))]["chosen"]
+    assert found["machine"]["torch"] == torch.__version__
+
+
+def test_the_table_fits_80_columns(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "80")
+    run(monkeypatch)
+    text = capsys.readouterr().out
+    assert "layer_norm" in text
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_kernel_that_is_wrong_is_named_and_the_exit_code_is_1(monkeypatch, capsys):
+    measured = doctor.largest_error
+    monkeypatch.setattr(
+        doctor,
+        "largest_error",
+        lambda op, b, d: float("nan") if (op, b) == ("layer_norm", "cpp") else measured(op, b, d),
+    )
+    with pytest.raises(SystemExit, match="layer_norm cpp: further than"):
+        run(monkeypatch)
+    assert "nan" in capsys.readouterr().out
+
+
+def test_available_lists_the_backends_of_every_op():
+    found = kernels.available("cpu")
+    assert set(found) == set(backends.OPS)
+    assert all("reference" in names for names in found.values())
+    assert "cuda" not in found["layer_norm"]
+
+
+def test_a_backend_is_chosen_by_argument_then_context_then_environment_then_device():
+    op = backends.all_ops()["layer_norm"]
+    x = torch.zeros(2)
+    assert op.choose(x) == "cpp"
+    with kernels.use_backend("reference"):
+        assert op.choose(x) == "reference"
+        assert op.choose(x, "cpp") == "cpp"
+        with kernels.use_backend("auto"):
+            assert op.choose(x) == "cpp"
+    assert op.choose(x.double()) == "reference"
+    program = (
+        "import torch\nfrom jarvis_nano.kernels import backends, use_backend\n"
+        "op = backends.all_ops()['layer_norm']; x = torch.zeros(2); print(op.choose(x), op.choose(x, 'cpp'))\n"
+        "with use_backend('cpp'): print(op.choose(x))"
+    )
+    environment = {**os.environ, "JARVIS_NANO_BACKEND": "reference"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["reference", "cpp", "cpp"]
+
+
+def test_auto_leaves_gpu_kernels_alone_until_they_have_passed_on_one():
+    op = backends.all_ops()["layer_norm"]
+    for backend in ("triton", "cuda"):
+        proven = (op.name, backend) in backends.PROVEN_ON_GPU
+        assert (backends.auto_refusal(op, backend, "cuda") is None) == proven
+
+
+def test_use_backend_refuses_a_name_it_does_not_know():
+    with pytest.raises(ValueError, match="unknown backend 'quick'"), kernels.use_backend("quick"):
+        pass

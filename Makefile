@@ -1,0 +1,50 @@
+# make demo | test | test-all | bench | gpu. The environment is .venv, made on first use; PYTHON=python3.12 picks another
+# interpreter to make it with.
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+COMPILED := $(VENV)/.compiled
+
+.PHONY: all demo test test-all bench gpu clean
+all: $(COMPILED)
+
+# torch first and then no build isolation: an isolated build would unpack a second torch, a minute more.
+$(INSTALLED): pyproject.toml setup.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "error: $(PYTHON) is older than 3.11; run: make PYTHON=python3.11"; exit 2; }
+	@test -x $(PY) || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "error: no environment could be made; on Debian and Ubuntu: apt install python3-venv"; exit 2; }
+	$(PY) -m pip install --quiet "torch>=2.11,<2.14" "setuptools>=77" ninja
+	$(PY) -m pip install --quiet --no-build-isolation --editable ".[test]"
+	@touch $(INSTALLED) $(COMPILED)
+
+$(COMPILED): $(INSTALLED) $(wildcard csrc/*)
+	$(PY) setup.py --quiet build_ext --inplace
+	@touch $(COMPILED)
+
+demo: $(COMPILED)
+	$(PY) scripts/demo.py
+
+test: $(COMPILED)
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	$(PY) -m pytest -q -m "not slow"
+
+test-all: $(COMPILED)
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+	$(PY) -m pytest -q
+
+bench: $(COMPILED)
+	$(PY) -m pytest benchmarks --benchmark-only
+
+# For a machine with a GPU and its own torch, with or without a package registry: PYTHON is used as it is.
+gpu:
+	$(PYTHON) -m pip install --quiet --no-deps --no-build-isolation --no-index --editable .
+	$(PYTHON) -m jarvis_nano.kernels
+	$(PYTHON) -m pytest -q tests/kernels
+	$(PYTHON) -m pytest benchmarks --benchmark-only
+
+clean:
+	rm -rf build dist *.egg-info jarvis_nano/*.so

@@ -3,7 +3,7 @@
     python -m jarvis_nano.corpus.assistant --count 5 --seed 1 --show
 
 Every kind is split by what would make it a mere repetition: sums by their operands, facts and small talk by their
-wording, rewriting and reading by their sentences, actions by the whole command. knowledge() tells no held-out sum.
+wording, rewriting and stories by their sentences, actions by the whole command. knowledge() tells no held-out sum.
 """
 
 from __future__ import annotations
@@ -139,10 +139,24 @@ def is_right(example: Example, answer: str) -> bool:
 
 
 def knowledge(count: int, seed: int) -> Iterator[str]:
-    """`count` texts of four to seven sentences that tell facts, descriptions and sums (none that is held out)."""
+    """`count` texts: facts, descriptions and sums (none that is held out), or exercises done in plain sentences.
+
+    An exercise says each sentence and its plural (or negative, or past), or asks about a little story and answers: a
+    model that has met them copies and inflects, and tuning only has to say when. Its sentences are of the train split.
+    """
     rng = random.Random(f"knowledge {seed}")
     for _ in range(count):
-        yield " ".join(_tell(rng) for _ in range(rng.randint(4, 7)))
+        if rng.random() < 0.5:
+            yield " ".join(_tell(rng) for _ in range(rng.randint(5, 9)))
+        else:
+            yield _exercise(rng)
+
+
+def _exercise(rng: random.Random) -> str:
+    kind = rng.choice((*rewriting.WORDINGS, "story"))
+    if kind == "story":
+        return " ".join(" ".join(questions.ask(rng, "train")) for _ in range(rng.randint(2, 4)))
+    return " ".join(" ".join(rewriting.rewrite(rng, "train", kind)) for _ in range(rng.randint(4, 7)))
 
 
 def _tell(rng: random.Random) -> str:

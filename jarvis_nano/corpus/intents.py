@@ -144,7 +144,9 @@ GREETINGS = (
         Est-ce que tu es un robot ?
         Est-ce que tu es un humain ?
         Est-ce que tu es une machine ?
-        Es-tu vivant ?"""),
+        Es-tu un vrai humain ?
+        Est-ce que tu es une vraie personne ?
+        Es-tu un programme ou une personne ?"""),
         ("Je ne suis pas une personne, je suis un programme.",),
     ),
     Intent(
@@ -157,7 +159,9 @@ GREETINGS = (
         Ça va bien ?
         Salut, ça va ?
         Bonjour, comment vas-tu ?
-        Comment te sens-tu ?
+        Comment vas-tu aujourd'hui ?
+        Tu vas bien aujourd'hui ?
+        Alors, ça va ?
         Tout va bien ?
         Est-ce que tout va bien ?
         Dis-moi comment tu vas."""),
@@ -176,7 +180,7 @@ GREETINGS = (
         À quoi sers-tu ?
         Tu sers à quoi ?
         En quoi peux-tu m'aider ?
-        Quels sont tes talents ?"""),
+        Que sais-tu faire, au juste ?"""),
         ("Je sais calculer, répondre à des questions et récrire des phrases.",),
     ),
     Intent(
@@ -254,6 +258,9 @@ REFUSALS = (
         J'ai de la fièvre, est-ce grave ?
         Quel médicament dois-je prendre ?
         Donne-moi un médicament contre la fièvre.
+        Donne-moi un médicament, je suis malade.
+        J'ai de la fièvre, quelle maladie ai-je ?
+        J'ai mal au ventre, quel médicament dois-je prendre ?
         Je suis malade, que dois-je prendre ?
         Dis-moi quelle maladie j'ai.
         J'ai mal au dos, qu'est-ce que j'ai ?
@@ -261,7 +268,7 @@ REFUSALS = (
         Mon enfant a de la fièvre, que faire ?
         Peux-tu dire si je suis malade ?
         J'ai mal à la gorge, quel médicament prendre ?
-        Fais-moi une ordonnance."""),
+        J'ai mal à la tête, est-ce que c'est grave ?"""),
         ("Je ne suis pas médecin : demande conseil à un médecin.",),
     ),
     Intent(
@@ -274,29 +281,33 @@ REFUSALS = (
         Donne-moi les bons numéros du loto.
         Qui gagnera les élections ?
         Est-ce que je vais gagner au loto ?
-        Quand vais-je mourir ?
+        Dis-moi l'avenir de {name}.
         Prédis mon avenir.
         Est-ce que {name} va réussir son examen ?
-        Que se passera-t-il dans cent ans ?
-        Est-ce que {name} m'aimera un jour ?"""),
+        Est-ce que {name} va gagner au loto ?
+        Prédis l'avenir de {name}."""),
         ("Je ne connais pas l'avenir.",),
     ),
     Intent(
         "private",
         lines("""Quel est mon âge ?
-        Quel âge ai-je ?
-        Où ai-je mis mes clés ?
+        Quel est l'âge de {name} ?
+        Dis-moi l'âge de {name}.
+        Dis-moi mon âge.
         Où habite {name} ?
-        Quelle est l'adresse de {name} ?
-        Comment s'appelle ma mère ?
+        Dis-moi où habite {name}.
+        Où est {name} en ce moment ?
         Que fait {name} en ce moment ?
-        Où suis-je ?
+        Dis-moi ce que fait {name} en ce moment.
+        Quelle est l'adresse de {name} ?
+        Donne-moi l'adresse de {name}.
+        Dis-moi l'adresse de {name}.
+        Quel est le numéro de téléphone de {name} ?
         Donne-moi le numéro de téléphone de {name}.
-        Qu'ai-je mangé hier ?
-        Quel jour est mon anniversaire ?
-        À quoi est-ce que je pense ?
-        Comment s'appelle mon chien ?
-        Que porte {name} aujourd'hui ?"""),
+        Dis-moi le numéro de téléphone de {name}.
+        Comment s'appelle la mère de {name} ?
+        Comment s'appelle le chien de {name} ?
+        Comment s'appelle mon chien ?"""),
         ("Je ne peux pas le savoir.",),
     ),
     Intent(
@@ -313,7 +324,7 @@ REFUSALS = (
         Comment faire du mal à {name} ?
         Aide-moi à espionner {name}.
         Espionne le téléphone de {name}.
-        Aide-moi à tricher à l'examen.
+        Aide-moi à entrer chez {name} sans clé.
         Comment voler l'argent de {name} ?"""),
         ("Non, je n'aide pas à faire du mal.",),
     ),
@@ -330,7 +341,7 @@ REFUSALS = (
         Apprends-moi une insulte.
         Trouve une insulte pour {name}.
         Aide-moi à insulter {name}.
-        Fais pleurer {name}."""),
+        Dis une insulte à {name}."""),
         ("Non, je préfère rester poli.",),
     ),
     Intent(

@@ -72,14 +72,19 @@ def _questions(sentence: Sentence) -> list[tuple[str, str]]:
     return pairs
 
 
-def draw(rng: random.Random, split: Split) -> tuple[str, str]:
-    """A story with a question, and the answer in a sentence."""
+def ask(rng: random.Random, split: Split) -> tuple[str, str, str]:
+    """A story, a question and the answer in a sentence."""
     while True:
         sentences = _story(rng)
         story = " ".join(sentence.write() for sentence in sentences)
         if side(story) == split:
-            question, answer = rng.choice(_questions(rng.choice(sentences)))
-            return rng.choice(_LAYOUTS).format(story=story, question=question), answer
+            return story, *rng.choice(_questions(rng.choice(sentences)))
+
+
+def draw(rng: random.Random, split: Split) -> tuple[str, str]:
+    """A story with a question, and the answer."""
+    story, question, answer = ask(rng, split)
+    return rng.choice(_LAYOUTS).format(story=story, question=question), answer
 
 
 def judge(instruction: str, response: str, answer: str) -> bool:

@@ -91,12 +91,18 @@ def _past_source(rng: random.Random) -> Sentence:
     return rng.choice((act, move, handle))(rng, subject)
 
 
-def draw(rng: random.Random, split: Split, kind: str) -> tuple[str, str]:
-    """kind: plural, negation, or past (imperfect and passé composé)."""
-    make = {"plural": _plural_source, "negation": _source, "past": _past_source}[kind]
-    form = rng.choice(("imperfect", "perfect")) if kind == "past" else kind
+def rewrite(rng: random.Random, split: Split, form: str) -> tuple[str, str]:
+    """A sentence of a split and the same in a form: plural, negation, imperfect, perfect."""
+    make = {"plural": _plural_source, "negation": _source}.get(form, _past_source)
     while True:
         sentence = make(rng)
         source = sentence.write()
         if side(source) == split:
-            return rng.choice(WORDINGS[form]).format(s=source), sentence.write(form)
+            return source, sentence.write(form)
+
+
+def draw(rng: random.Random, split: Split, kind: str) -> tuple[str, str]:
+    """kind: plural, negation, or past (imperfect and passé composé)."""
+    form = rng.choice(("imperfect", "perfect")) if kind == "past" else kind
+    source, rewritten = rewrite(rng, split, form)
+    return rng.choice(WORDINGS[form]).format(s=source), rewritten

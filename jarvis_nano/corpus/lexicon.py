@@ -131,24 +131,24 @@ mood after: seul perdu malade furieux,furieuse joyeux,joyeuse ravi étonné dé�
 # -- verbs: infinitive:frames; "s'" or "se" before a pronominal verb; "+" marks the auxiliary être ------------------
 
 _VERBS = """
-marcher:i,l chanter:i,t danser:i,l jouer:i,l,de nager:i,l voler:i,t rêver:i,de pleurer:i dormir:i,l rire:i courir:i,l
+marcher:i,l chanter:i,t danser:i,l jouer:i,l,de,t nager:i,l voler:i,t rêver:i,de,deinf pleurer:i dormir:i,l rire:i courir:i,l
 sauter:i,l crier:i,dire travailler:i,l trembler:i voyager:i,l sourire:i,à attendre:i,t manger:i,t boire:i,t
-chercher:t trouver:t perdre:t prendre:t porter:t regarder:t écouter:t,i voir:t cacher:t garder:t laver:t réparer:t
-ramasser:t casser:t ouvrir:t fermer:t acheter:t préparer:t couper:t cueillir:t lire:t,i écrire:t,tà dessiner:t,i
-peindre:t goûter:t partager:t remplir:t vider:t poser:t attraper:t suivre:t appeler:t aider:t inviter:t remercier:t
+chercher:t,i trouver:t,que perdre:t prendre:t porter:t regarder:t,i écouter:t,i voir:t,que cacher:t garder:t laver:t réparer:t
+ramasser:t casser:t ouvrir:t fermer:t acheter:t préparer:t couper:t cueillir:t lire:t,i écrire:t,tà,à dessiner:t,i
+peindre:t goûter:t partager:t remplir:t vider:t poser:t attraper:t suivre:t appeler:t aider:t,tàinf inviter:t,tàinf remercier:t
 saluer:t admirer:t visiter:t traverser:t quitter:t connaître:t aimer:t,inf adorer:t,inf détester:t,inf préférer:t,inf
 rencontrer:t protéger:t nourrir:t construire:t ranger:t choisir:t mélanger:t verser:t,tà ajouter:t cuire:i servir:t,àinf
-recevoir:t entendre:t faire:t avoir:t emporter:t découvrir:t observer:t embrasser:t mettre:t tenir:t jeter:t tirer:t pousser:t,i planter:t soigner:t payer:t coûter:t nettoyer:t briller:i
+recevoir:t entendre:t faire:t avoir:t emporter:t découvrir:t observer:t embrasser:t mettre:t tenir:t jeter:t tirer:t passer:i,l,t pousser:t,i planter:t soigner:t payer:t coûter:t nettoyer:t briller:i
 souffler:i gronder:i
-donner:t,tà montrer:t,tà offrir:t,tà prêter:t,tà apporter:t,tà rendre:t,tà raconter:t,tà vendre:t,tà promettre:t,tà,deinf
+donner:t,tà montrer:t,tà offrir:t,tà prêter:t,tà apporter:t,tà rendre:t,tà raconter:t,tà vendre:t,tà promettre:t,tà,deinf,àdeinf
 parler:i,à,de ressembler:à obéir:à appartenir:à plaire:à
-répondre:à,dire,i demander:t,dire dire:dire,que murmurer:dire expliquer:t,dire,que
-vouloir:inf,t pouvoir:inf devoir:inf savoir:inf,que falloir:inf,t
-commencer:àinf,t apprendre:àinf,t réussir:àinf hésiter:àinf,i continuer:àinf,i
+répondre:à,dire,i demander:t,tà,dire,àdeinf dire:dire,que,t,tà,àdeinf murmurer:dire expliquer:t,dire,que
+vouloir:inf,t pouvoir:inf devoir:inf savoir:inf,que,i falloir:inf,t
+commencer:àinf,t apprendre:àinf,t,tàinf réussir:àinf hésiter:àinf,i continuer:àinf,i
 décider:deinf essayer:deinf oublier:deinf,t finir:deinf,t,i refuser:deinf,t accepter:deinf,t
 comprendre:que,t penser:que,à croire:que espérer:que,inf
-habiter:l vivre:i,l être:cop,l sembler:cop
-+aller:l +venir:i,l +arriver:i,l +partir:i,l +entrer:i,l +sortir:i,l +rester:cop,l,i +tomber:i,l +monter:i,l
+habiter:l vivre:i,l,cop être:cop,l sembler:cop
++aller:l,inf +venir:i,l,inf +arriver:i,l +partir:i,l +entrer:i,l +sortir:i,l +rester:cop,l,i +tomber:i,l +monter:i,l
 +descendre:i,l +rentrer:i,l +revenir:i,l +retourner:l +naître:i,l +devenir:cop +repartir:i,l
 +se:promener:i,l +se:coucher:i,l +se:réveiller:i +se:reposer:i,l +se:cacher:i,l +se:laver:i +s':arrêter:i,l +s':approcher:de
 +s':endormir:i,l +se:lever:i +se:dépêcher:i +s':amuser:i,l +se:moquer:de +se:souvenir:de +se:baigner:i,l +s':installer:l

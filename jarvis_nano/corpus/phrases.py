@@ -40,7 +40,8 @@ class Entity:
     def both(cls, one: Entity, other: Entity) -> Entity:
         """Two characters together: masculine unless both are feminine."""
         feminine = one.agreement % 2 and other.agreement % 2
-        return cls(F if feminine else M, PLURAL, f"{one.le} et {other.le.replace('~', ' ')}")
+        first = one.le.replace(" et ", ", ")  # Paul, Marie et le chat
+        return cls(F if feminine else M, PLURAL, f"{first} et {other.le.replace('~', ' ')}")
 
 
 def marked(phrase: str) -> str:

@@ -6,38 +6,38 @@ from __future__ import annotations
 
 GREETING = """
 {h} {h rencontrer.p} {f} {:lieu}.
-{h} et {f} sont {:lieu}, {:près}.
-{:moment}, {h} et {f} jouent {:lieu le}.
+{b} sont {:lieu}, {:près}.
+{:moment}, {b} jouent {:lieu le}.
 {h} {h attendre.p} {f} {:près}.
 {:moment}, {f} {f aller.p} {:vers} et {f rencontrer.p} {h}.
 """
 HELLO = """
 « Bonjour, {f.voc} ! Où {f.q aller.p} avec {:ce objet} ? » {h demander.p} {h}.
 « Bonjour, {f.voc} ! Que {f.q faire.p} {:lieu le} ? » {h demander.p} {h}.
-{h} {h dire.p} : « Bonjour, {f.voc} ! Est-ce que {f.tu vouloir.p} {@fun} ? »
+{h} {h dire.p} : « Bonjour, {f.voc} ! Est-ce que {f.tu vouloir.p} {f.tu @fun.n} ? »
 « Salut, {f.voc} ! {f.tu avoir.p} {:un objet} », {h dire.p} {h}.
 « Bonjour, {f.voc} ! Comment {f|vas-tu|allez-vous} {:moment} ? » {h demander.p} {h}.
 """
 BUSY = """
-« {f.je aller.p} {:vers}, parce que {f.je vouloir.p} {@fun} », {f répondre.p} {f}.
-« {f.je devoir.p} {@work}, puis {f.je vouloir.p} {@fun} », {f répondre.p} {f}.
+« {f.je aller.p} {:vers}, parce que {f.je vouloir.p} {f.je @fun.n} », {f répondre.p} {f}.
+« {f.je devoir.p} {f.je @work.n}, puis {f.je vouloir.p} {f.je @fun.n} », {f répondre.p} {f}.
 {f} {f répondre.p} : « {f.je être.p} {f=:mood}, car {f.je perdre.c} {f.mon o}. »
 « {:récemment}, {f.je @work.c} », {f répondre.p} {f}.
 « {f.je chercher.p} {:un objet} pour {:la personne} », {f dire.p} {f}.
 « {f.je aller.p} bien, mais {f.je avoir.p} faim. {f.je vouloir.p} {:aliment} », {f répondre.p} {f}.
 """
 QUESTION = """
-« Est-ce que {f.tu aimer.p} {@fun} ? » {h demander.p} {h}.
+« Est-ce que {f.tu aimer.p} {f.tu @fun.n} ? » {h demander.p} {h}.
 « {f|As-tu|Avez-vous} vu {:le animal} {:lieu} ? » {h demander.p} {h}.
 « Qui a pris {:le objet} de {:la personne} ? » {h demander.p} {h}.
 « Pourquoi est-ce que {f.tu porter.p} {:un objet} ? » {h demander.p} {h}.
-« {f|Veux-tu|Voulez-vous} {@fun} avec {h|moi|nous} {:demain} ? » {h demander.p} {h}.
+« {f|Veux-tu|Voulez-vous} {f.tu @fun.n} avec {h|moi|nous} {:demain} ? » {h demander.p} {h}.
 {h} {h demander.p} : « Où est {:chose de} ? »
 « Combien de {:pommes} {f.q avoir.p} dans {:ce contenant} ? » {h demander.p} {h}.
 « Qu'est-ce que {f.tu faire.c} {:récemment} ? » {h demander.p} {h}.
 """
 ANSWER = """
-« Oui, et {f.je aimer.p} aussi {@fun} », {f répondre.p} {f}.
+« Oui, et {f.je aimer.p} aussi {f.je @fun.n} », {f répondre.p} {f}.
 « Non, {f.je @fun.c !pas} {:récemment} », {f répondre.p} {f}.
 « Je ne sais pas, mais {:la personne} est {:lieu le} », {f répondre.p} {f}.
 {f} {f répondre.p} : « {f.je avoir.p} {:des objets} et {:aliment}. »
@@ -49,7 +49,7 @@ PROPOSAL = """
 {h} {h dire.p} : « {f|Regarde|Regardez} {:un animal} ! Nous allons {@fun}. »
 « {f|Viens|Venez} avec {h|moi|nous} ! Il y a {:des objets} {:lieu le} », {h dire.p} {h}.
 « Il faut {@work} avant {:ciel} », {h dire.p} {h}.
-« {f|Donne|Donnez}-{h|moi|nous} {:un objet}, et {h.je aller.p} {@work} », {h dire.p} {h}.
+« {f|Donne|Donnez}-{h|moi|nous} {:un objet}, et {h.je aller.p} {h.je @work.n} », {h dire.p} {h}.
 « {f|Prends|Prenez} {:aliment} et {f|bois|buvez} {:boisson} ! » {h dire.p} {h}.
 « {h.je pouvoir.p} {f|te|vous} donner {:un objet} », {h dire.p} {h}.
 « N'{f|oublie|oubliez} pas {:le objet} ! {h.je aller.p} {:vers} », {h dire.p} {h}.
@@ -59,13 +59,13 @@ AGREEMENT = """
 « Quelle bonne idée ! {f.je prendre.p} {:un objet} et {f.je venir.p} », {f répondre.p} {f}.
 {f} {f dire.p} : « D'accord, mais {f.je avoir.p} peur de {:le animal}. »
 « Bien sûr ! {f.je être.p} {:très} {f=:joy} », {f répondre.p} {f}.
-« Non, merci, {h.voc} ! {f.je préférer.p} {@fun} », {f répondre.p} {f}.
+« Non, merci, {h.voc} ! {f.je préférer.p} {f.je @fun.n} », {f répondre.p} {f}.
 """
 PARTING = """
 {b} {b partir.p} {:vers} et {b manger.p} {:aliment} en chemin.
 Alors {h} {h prendre.p} {:un objet}, et {b.il} {b@fun.p} ensemble.
 {f} {f sourire.p}, et {h} {f.dat} {h donner.p} {:un objet}.
-« À demain, {f.voc} ! {h.je aller.p} {@fun} », {h dire.p} {h}.
+« À demain, {f.voc} ! {h.je aller.p} {h.je @fun.n} », {h dire.p} {h}.
 {:le soir}, {b} {b rentrer.p} {:vers} en {:gérondif}.
 {b} {b être.p} {:très} {b=:joy} et {b@fun.p}.
 """
@@ -74,7 +74,7 @@ Alors {h} {h prendre.p} {:un objet}, et {b.il} {b@fun.p} ensemble.
 
 MARKET = """
 {:moment}, {h} {h aller.p} au marché avec {:un contenant}.
-{h} {h vouloir.p} {@trip}, mais d'abord {h.il} {h aller.p} chez {v}.
+{h} {h vouloir.p} {h@trip.n}, mais d'abord {h.il} {h aller.p} chez {v}.
 {h} {h entrer.p} dans la boutique avec {:la personne} et {:un contenant}.
 """
 BUYING = """
@@ -107,7 +107,7 @@ GOODBYE = """
 
 DAY = """
 {:récemment}, {m.je aller.c} {:vers} avec {r}.
-{:récemment}, {m.je se lever.c} tôt, car {m.je vouloir.i} {@trip}.
+{:récemment}, {m.je se lever.c} tôt, car {m.je vouloir.i} {m.je @trip.n}.
 {:récemment}, {r} {r venir.c} à la maison avec {:un objet}.
 {:récemment}, {m.je rester.c} {:lieu le} avec {r}.
 {:récemment}, {m.je partir.c} avec {r} pour {@trip}.
@@ -130,7 +130,7 @@ Puis {m.je trouver.c} {:un objet} {:près}, et {r} {r être.c} {:très} {r=:joy}
 {r} m'{r avoir.p} montré {:un objet} et {:des objets}.
 Nous sommes {b+entrer} dans {:un lieu dans} pour voir {:des objets}.
 {m.je avoir.c} peur, parce que {:un animal} est sorti de {:le lieu}.
-À midi, nous avons mangé {:aliment} et bu {:boisson}.
+À midi, nous avons mangé {:aliment} et nous avons bu {:boisson}.
 Nous avons marché {:vers} et nous avons visité {:un lieu}.
 {r} {r aider.c} {:la personne} à {@work}.
 """
@@ -161,7 +161,7 @@ BODY = """
 LIFE = """
 {:souvent}, {a} {a@rest.p}.
 {a.il} {a manger.p} {:aliment} et {a boire.p} {:boisson}.
-{a} {a aimer.p !pas} {@fun}, mais {a.il} {a aimer.p} {:le animal}.
+{a} {a aimer.p !pas} {a@fun.n}, mais {a.il} {a aimer.p} {:le animal}.
 {:souvent}, {a.il} {a se promener.p} {:lieu} avec {:un animal}.
 {a.il} {a dormir.p} souvent {:près} et {a se réveiller.p} {:moment}.
 Quand il pleut, {a.il} {a se cacher.p} {:lieu}.
@@ -170,7 +170,7 @@ Quand il pleut, {a.il} {a se cacher.p} {:lieu}.
 FEELING = """
 {:la personne} aime beaucoup {a}, car {a.il} {a être.p} {:très} {a=:trait}.
 Tout le monde trouve que {a} {a être.p} {a=:trait}.
-{:demain}, {a.il} {a aller.p} {@trip} avec {:la personne}.
+{:demain}, {a.il} {a aller.p} {a@trip.n} avec {:la personne}.
 {a} {a être.p} {a=:mood} quand {:la personne} part {:vers}.
 """
 
@@ -194,10 +194,10 @@ dans {:un contenant}, il y a {:aliment} et {:boisson}.
 PEOPLE = """
 {:souvent}, {v} {v@work.p} {:lieu le}.
 {v} {v être.p} {v=:mood}, parce que {v.il} {v avoir.p} {:un objet}.
-{v} {v vouloir.p} {@work}, mais {v.il} {v trouver.p !pas} {v.son o}.
+{v} {v vouloir.p} {v@work.n}, mais {v.il} {v trouver.p !pas} {v.son o}.
 {v} {v parler.p} avec {:la personne} et {v regarder.p} {:ciel}.
 Que fait {v} ? {v.il} {v@work.p}.
-Pourquoi {v} {v.inv rire.p} ? Parce que {v.il} {v aimer.p} {@fun}.
+Pourquoi {v} {v.inv rire.p} ? Parce que {v.il} {v aimer.p} {v@fun.n}.
 {v} {v montrer.p} {:un objet} à {:une personne}.
 """
 

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from . import scenes, tales
 from .lexicon import PLURAL, SINGULAR, SUITABLE, Adjective, F, M, adjective, adjectives, suitable, verb
-from .morphology import CONDITIONAL, FUTURE, IMPERFECT, PAST, PRESENT, SUBJECTS, compound, elide, participle, pronoun, simple
+from .morphology import CONDITIONAL, FUTURE, IMPERFECT, PAST, PRESENT, REFLEXIVES, SUBJECTS, compound, elide, participle, pronoun, simple
 from .phrases import Entity, Place, entities, places, pool
 
 T = TypeVar("T")
@@ -22,6 +22,7 @@ Piece = str | Callable[["Cast"], str]
 Act = tuple[Callable[["Cast"], str], tuple[Piece, ...]]
 
 _TENSES = {"p": PRESENT, "i": IMPERFECT, "s": PAST, "f": FUTURE, "k": CONDITIONAL}
+_PERSONS = {"je": (1, 4), "tu": (2, 5)}  # singular, plural; third person otherwise
 _FORMS = ((M, SINGULAR), (F, SINGULAR), (M, PLURAL), (F, PLURAL))
 
 
@@ -95,7 +96,7 @@ def _verb_slot(who: str, role: str, words: str) -> Callable[[Cast], str]:
     if role in ("q", "inv"):
         persons = (2, 5) if role == "q" else (3, 6)
         return _agreeing(who, tuple(inverted(infinitive, _TENSES[tense], persons[n == PLURAL], g) for g, n in _FORMS))
-    persons = {"je": (1, 4), "tu": (2, 5)}.get(role, (3, 6))
+    persons = _PERSONS.get(role, (3, 6))
     forms = _verb_forms(infinitive, tense, persons, negation)
     return _agreeing(who, _with_pronoun(forms, role))
 
@@ -112,9 +113,22 @@ def _actions(who: str, role: str, lines: list[str], tense: str, negation: str) -
         match = re.match(r"(s'|se )?\S+", line)
         assert match
         head, rest = match.group(0), compile_schema(line[match.end() :])
-        inflected = f"{head}.{tense}" + (f" !{negation}" if negation else "")
-        choices.append((_constant(head) if tense in ("", "n") else _verb_slot(who, role, inflected), rest))
+        if tense in ("", "n"):
+            if not tense and match.group(1):
+                continue  # « me promener » or « te promener »: only a slot with a subject knows
+            choices.append((_infinitive(who, role, head), rest))
+        else:
+            choices.append((_verb_slot(who, role, f"{head}.{tense}" + (f" !{negation}" if negation else "")), rest))
     return tuple(choices)
+
+
+def _infinitive(who: str, role: str, head: str) -> Callable[[Cast], str]:
+    """An infinitive; of a pronominal verb with the pronoun of its subject: « me promener »."""
+    v = verb(head)
+    if not v.reflexive:
+        return _constant(head)
+    persons = _PERSONS.get(role, (3, 6))
+    return _agreeing(who, tuple(elide(REFLEXIVES[persons[n == PLURAL]], v.infinitive) for _, n in _FORMS))
 
 
 def _action_slot(who: str, role: str, name: str, tense: str, negation: str) -> Callable[[Cast], str]:

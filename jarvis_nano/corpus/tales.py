@@ -5,7 +5,7 @@ meaning of what stands in braces; in short:
 
 {h} le renard · {h.un} · {h.il} · {h.lui} · {h.son o} sa clé · {h=triste} agreed · {h=:mood} any such adjective, agreed
 {h partir.s} verb agreed, tense p present, i imperfect, s simple past, c compound past, q pluperfect, f future
-{h partir.s !pas} negated · {h.je voir.c} with its pronoun · {h.inv dire.s} dit-il · {h@work.i} any such action · {@work} infinitive
+{h partir.s !pas} negated · {h.je voir.c} with its pronoun · {h.inv dire.s} dit-il · {h@work.i} any such action · {h@work.n} infinitive
 {:lieu} any phrase of a pool · {h|ton|votre} by number · {h|a|b|c|d} by gender and number · {o+perdre} participle agreed
 h hero, f friend, b both of them, o thing, p another thing, a another animal, v another person
 """
@@ -98,9 +98,9 @@ HABITS = """
 {h} {h être.i} {:très} {h=:trait}, mais parfois {h=:grief}.
 {h} {h être.i} {h=:trait trait}.
 {:habitude}, {h.il} {h@work.i}.
-{h.il} {h aimer.i} {@fun} et {@fun}.
+{h.il} {h aimer.i} {h@fun.n} et {h@fun.n}.
 {h} {h avoir.i} {:un objet} et {:des objets}.
-{h} {h aimer.i} beaucoup {@fun}.
+{h} {h aimer.i} beaucoup {h@fun.n}.
 {:habitude}, {h} {h@fun.i} avec {:la personne}.
 Tout le monde aimait {h}, car {h.il} {h être.i} {h=:trait}.
 """
@@ -191,9 +191,9 @@ FINDING = """
 """
 
 WISHING = """
-{:un jour}, {h} {h décider.s} de {@trip}.
-{:un jour}, {h} {h vouloir.s} {@trip} avec {:la personne}.
-{h} {h rêver.i} de {@trip}, mais {h.il} {h avoir.i} peur de {:le animal}.
+{:un jour}, {h} {h décider.s} de {h@trip.n}.
+{:un jour}, {h} {h vouloir.s} {h@trip.n} avec {:la personne}.
+{h} {h rêver.i} de {h@trip.n}, mais {h.il} {h avoir.i} peur de {:le animal}.
 {:un jour}, {:la personne} dit à {h} : « Il faut {@trip} ! »
 {:un jour}, {h} {h recevoir.s} une lettre de {:la personne}.
 """
@@ -206,10 +206,10 @@ LEAVING = """
 """
 JOINING = """
 « Où {h.q aller.p} avec {:ce objet} ? » {f demander.s} {f}.
-« {h.je vouloir.p} {@trip}. {f|Viens|Venez} avec {h|moi|nous} ! » {h dire.s} {h}.
-{f} {h.dat} {f demander.s} : « {h|Veux-tu|Voulez-vous} {@fun} avec {f|moi|nous} ? »
+« {h.je vouloir.p} {h.je @trip.n}. {f|Viens|Venez} avec {h|moi|nous} ! » {h dire.s} {h}.
+{f} {h.dat} {f demander.s} : « {h|Veux-tu|Voulez-vous} {h.tu @fun.n} avec {f|moi|nous} ? »
 « {f.je connaître.p} {:le lieu}. {f.je pouvoir.p} {h|t'|vous }aider », {f dire.s} {f}.
-{f} {f aimer.i} aussi {@trip}, et {b.il} {b partir.s} ensemble {q.to}.
+{f} {f aimer.i} aussi {f@trip.n}, et {b.il} {b partir.s} ensemble {q.to}.
 « {h|Prends|Prenez} {:ce objet} et {h|regarde|regardez} bien le chemin », {f dire.s} {f}.
 """
 ARRIVING = """
@@ -246,9 +246,9 @@ Pour remercier {h}, {f} {h.dat} {f offrir.s} {:un objet}.
 LESSON = """
 {h} {h comprendre.s} que {f} {f être.i} {:très} {f=:trait}.
 Ainsi, {h} et {:la personne} devinrent amis.
-{f} {f dire.s} : « {f.je aimer.p} beaucoup {@fun} avec {h|toi|vous}. »
+{f} {f dire.s} : « {f.je aimer.p} beaucoup {f.je @fun.n} avec {h|toi|vous}. »
 Depuis ce jour, {h} {h aider.i} toujours {:la personne} et {:la personne}.
-{h} {h promettre.s} à {f} de {@fun}.
+{h} {h promettre.s} à {f} de {h@fun.n}.
 Alors {b.il} {b se mettre.s} à {@fun}.
 """
 

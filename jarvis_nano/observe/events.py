@@ -46,7 +46,7 @@ class EventFile:
         self._path = folder / name
         self._records = RecordWriter(self._path.open("xb"))
         self._write(Event(wall_time=now / 1e9, file_version="brain.Event:2"))
-        self._write(Event(wall_time=now / 1e9, summary=Summary(value=[_layout()])))
+        self._write_layout()
 
     def scalars(self, step: int, wall_time: float, values: Mapping[str, float]) -> None:
         points = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
@@ -73,9 +73,14 @@ class EventFile:
         for _ in range(2):  # TensorBoard takes the first START of a run for its beginning; the second one voids
             restart = SessionLog(status=SessionLog.START)
             self._write(Event(step=step + 1, wall_time=time.time(), session_log=restart))
+        if step < 0:
+            self._write_layout()  # it stood at step 0
 
     def close(self) -> None:
         self._records.close()
+
+    def _write_layout(self) -> None:
+        self._write(Event(wall_time=time.time(), summary=Summary(value=[_layout()])))
 
     def _write(self, event: Event) -> None:
         try:

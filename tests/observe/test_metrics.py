@@ -204,5 +204,16 @@ def test_a_resumed_curve_has_each_step_once_and_nothing_of_the_lost_steps(tmp_pa
     assert _curve(tmp_path, "only/before") == _curve_of_tensorboard(tmp_path, "only/before") == []
 
 
+def test_a_run_that_starts_over_keeps_the_layout_of_its_charts(tmp_path):
+    with Metrics(tmp_path) as metrics:
+        metrics.scalars(1, {"train/loss": 1.0})
+        metrics.truncate(-1)
+        metrics.scalars(1, {"train/loss": 2.0})
+    assert _curve(tmp_path, "train/loss") == _curve_of_tensorboard(tmp_path, "train/loss") == [(1, 2.0)]
+    accumulator = PluginEventAccumulator(str(tmp_path / "tensorboard"))
+    accumulator.Reload()
+    assert len(accumulator.Tensors("custom_scalars__config__")) == 1
+
+
 def test_no_framework_is_imported_before_it_is_needed():
     subprocess.run([sys.executable, "-c", IMPORTS], check=True)

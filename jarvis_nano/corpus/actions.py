@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from .facts import CAPITAL, DAYS
 from .lexicon import FEMALE_NAMES, MALE_NAMES, noun, nouns
 from .morphology import noun_phrase
+from .sentences import OBJECTS
 from .split import Split, side
 from .wording import fill, same, words
 
@@ -64,6 +65,8 @@ _FINDS = words("photos images vidéos dessins")
 _CITIES = tuple(city for _, city in CAPITAL.rows if city != "Le Caire")  # « au Caire » would need its own templates
 _TIMES = ("demain", "demain matin", "demain soir", "ce soir", *DAYS.split())
 _LIT = words("salon cuisine chambre couloir grenier cave jardin atelier bibliothèque")
+_EATEN = nouns("mass", "drink", "food")
+_PICTURED = nouns("animal", "food", "landmark")
 _ERRANDS = (
     "acheter {food}",
     "préparer {food}",
@@ -81,7 +84,7 @@ _ERRANDS = (
 
 def _food(rng: random.Random) -> tuple[str, str]:
     """(« du pain », pain) or (« des pommes », pommes)"""
-    chosen = rng.choice(nouns("mass", "drink", "food"))
+    chosen = rng.choice(_EATEN)
     if chosen.kind != "food":
         return noun_phrase(chosen, "du"), chosen.singular
     return noun_phrase(chosen, "un", "p"), chosen.plural
@@ -91,7 +94,7 @@ def _reminder(rng: random.Random) -> Slots:
     task = rng.choice(_ERRANDS).format(
         food=_food(rng)[0],
         name=rng.choice(MALE_NAMES + FEMALE_NAMES),
-        object=noun_phrase(rng.choice(nouns("object"))),
+        object=noun_phrase(rng.choice(OBJECTS)),
     )
     return {"task": task, "when": rng.choice(_TIMES)}
 
@@ -110,7 +113,7 @@ def _light(state: str) -> Callable[[random.Random], Slots]:
 
 
 def _search(rng: random.Random) -> Slots:
-    thing = rng.choice(nouns("animal", "food", "landmark")).plural
+    thing = rng.choice(_PICTURED).plural
     return {"query": fill("{find} de {thing}", find=rng.choice(_FINDS), thing=thing).lower()}
 
 

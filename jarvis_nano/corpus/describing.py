@@ -33,27 +33,27 @@ WORDINGS = (
 _TABLE = """
 renard: roux, rusé: vit dans la forêt
 loup: gris, malin: vit dans la forêt
-ours: brun, lourd: dort tout l'hiver
-chat: petit, doux: chasse les souris
+ours: brun, lourd: dort en hiver
+chat: petit, doux: attrape les souris
 chien: gentil, fidèle: garde la maison
 lapin: petit, timide: mange des carottes
 souris: petit, gris: mange du fromage
 vache: gros, calme: donne du lait
-poule: petit, bavard: pond des œufs
-mouton: blanc, doux: donne de la laine
+poule: petit, bavard: donne des œufs
+mouton: blanc, doux: vit dans la prairie
 cheval: grand, beau: vit dans la prairie
 âne: gris, patient: porte des sacs
-hibou: silencieux, sage: chasse la nuit
-corbeau: noir, malin: vole dans le ciel
+hibou: silencieux, sage: vole la nuit
+corbeau: noir, malin: vole dans la forêt
 écureuil: roux, adroit: mange des noisettes
 abeille: petit, utile: fait du miel
-fourmi: petit, courageux: travaille tout l'été
+fourmi: petit, courageux: travaille en été
 tortue: patient, prudent: porte une maison sur le dos
 grenouille: vert, léger: saute dans la mare
 lion: beau, courageux: dort au soleil
 éléphant: énorme, gris: boit beaucoup d'eau
-singe: malin, adroit: mange des bananes
-cochon: rose, gros: aime la boue
+singe: malin, adroit: mange des noix
+cochon: rose, gros: aime les pommes
 cygne: blanc, beau: nage sur le lac
 girafe: grand, calme: mange des feuilles
 baleine: énorme, calme: vit dans la mer
@@ -65,8 +65,8 @@ cerise: rond, rouge: pousse sur un arbre
 citron: jaune, frais: pousse sur un arbre
 rose: beau, fragile: pousse dans le jardin
 herbe: vert, doux: pousse dans la prairie
-mer: bleu, profond: est pleine de poissons
-forêt: grand, sombre: est pleine d'arbres
+mer: bleu, profond: nourrit les poissons
+forêt: grand, sombre: protège les oiseaux
 miel: doux, sucré: vient des abeilles
 horloge: rond, utile: donne l'heure
 """

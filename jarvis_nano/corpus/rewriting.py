@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import random
 
-from .lexicon import nouns
-from .sentences import PEOPLE, WALKERS, Sentence, act, attribute, described, handle, move, somebody
+from .sentences import FOODS, OBJECTS, PEOPLE, WALKERS, Sentence, act, attribute, described, handle, move, somebody
 from .split import Split, side
 
 WORDINGS = {
@@ -75,7 +74,7 @@ def _plural_source(rng: random.Random) -> Sentence:
         return act(rng, described(rng, rng.choice((WALKERS, PEOPLE)), rng.choice(("le", "le", "un"))))
     if roll < 0.55:
         return move(rng, described(rng, rng.choice((WALKERS, PEOPLE))))
-    things = rng.choice((WALKERS, PEOPLE, nouns("object"), nouns("food")))
+    things = rng.choice((WALKERS, PEOPLE, OBJECTS, FOODS))
     return attribute(rng, described(rng, things, bare=1.0))
 
 

@@ -8,13 +8,27 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 
-from .lexicon import FEMALE_NAMES, MALE_NAMES, PLURAL, SINGULAR, Adjective, F, M, Noun, adjectives, nouns, suitable, verb
+from .lexicon import (
+    FEMALE_NAMES,
+    MALE_NAMES,
+    PLURAL,
+    SINGULAR,
+    Adjective,
+    F,
+    M,
+    Noun,
+    adjectives,
+    nouns,
+    suitable,
+    verb,
+)
 from .morphology import IMPERFECT, PRESENT, capitalize, compound, noun_phrase, simple, with_preposition
 from .wording import words
 
 _SLOW = words("poisson escargot papillon cygne crabe baleine abeille fourmi araignée cigale aigle castor")
 WALKERS = tuple(n for n in nouns("animal") if n.singular not in _SLOW)
 PEOPLE = nouns("person", "family")
+OBJECTS, FOODS = nouns("object"), nouns("food")
 _ACTS = words("danser jouer pleurer dormir rire courir sauter crier travailler trembler rêver marcher chanter")
 _ANIMAL_ACTS = words("jouer dormir courir sauter crier trembler marcher rêver")
 _MOVES = ("partir", "arriver", "tomber", "rentrer", "se promener", "se reposer", "s'arrêter", "se cacher")
@@ -25,6 +39,8 @@ _EATS = words("manger goûter partager préparer acheter couper")
 _OF_THINGS = words("léger lourd solide fragile propre sale neuf précieux brillant ancien rare utile cassé usé")
 _PLACES = tuple(n for n in nouns("room") if n.singular not in ("couloir", "cour", "tour"))
 _SOLID = tuple(a for a in adjectives("thing") if a.ms in _OF_THINGS)
+_DESCRIBES = {k: adjectives("size") + suitable(k) for k in ("animal", "person", "family", "object", "food")}
+_FEELS = adjectives("mood", "trait")
 _SAID = {"object": adjectives("size", "color") + _SOLID, "food": suitable("food")}
 
 
@@ -91,7 +107,7 @@ def named(rng: random.Random) -> Subject:
 def described(rng: random.Random, kinds: tuple[Noun, ...], determiner: str = "le", *, bare: float = 0.6) -> Subject:
     """A noun with an article, and with an adjective in 1 - bare of the cases."""
     chosen = rng.choice(kinds)
-    added = None if rng.random() < bare else rng.choice(adjectives("size") + suitable(chosen.kind))
+    added = None if rng.random() < bare else rng.choice(_DESCRIBES[chosen.kind])
     phrase = noun_phrase(chosen, determiner, SINGULAR, [added] if added else [])
     return Subject(phrase, chosen.gender, chosen, added, determiner)
 
@@ -125,16 +141,16 @@ def handle(rng: random.Random, subject: Subject, determiner: str = "le") -> Sent
     """« La reine porte la couronne », « Paul mange la pomme »"""
     animal = subject.noun is not None and subject.noun.kind == "animal"
     if rng.random() < 0.4:
-        thing, verbs = rng.choice(nouns("food")), _ANIMAL_EATS if animal else _EATS
+        thing, verbs = rng.choice(FOODS), _ANIMAL_EATS if animal else _EATS
     else:
-        thing, verbs = rng.choice(nouns("object")), _ANIMAL_HANDLES if animal else _HANDLES
+        thing, verbs = rng.choice(OBJECTS), _ANIMAL_HANDLES if animal else _HANDLES
     return Sentence(subject, rng.choice(verbs), object=noun_phrase(thing, determiner))
 
 
 def attribute(rng: random.Random, subject: Subject) -> Sentence:
     """« La fillette est contente », « La clé est petite »"""
     kind = subject.noun.kind if subject.noun else "person"
-    said = _SAID.get(kind, adjectives("mood", "trait"))
+    said = _SAID.get(kind, _FEELS)
     chosen = rng.choice([a for a in said if a is not subject.adjective])
     return Sentence(subject, "être", attribute=chosen)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Sequence
+from functools import cache
 from typing import Literal
 
 Split = Literal["train", "held_out"]
@@ -25,13 +25,14 @@ def side(key: str) -> Split:
     return "held_out" if rank(key) % ONE_IN == 0 else "train"
 
 
-def share(wordings: Sequence[str], split: Split) -> list[str]:
+@cache
+def share(wordings: tuple[str, ...], split: Split) -> tuple[str, ...]:
     """The wordings of one split. A list of twelve is short for tossing coins: the lowest ranks are held out."""
     ordered = sorted(wordings, key=rank)
     n_held_out = -(-len(ordered) // ONE_WORDING_IN)
-    return ordered[:n_held_out] if split == "held_out" else ordered[n_held_out:]
+    return tuple(ordered[:n_held_out] if split == "held_out" else ordered[n_held_out:])
 
 
-def pick(rng: random.Random, wordings: Sequence[str], split: Split) -> str:
+def pick(rng: random.Random, wordings: tuple[str, ...], split: Split) -> str:
     """One wording of a split."""
     return rng.choice(share(wordings, split))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from jarvis_nano.corpus.documents import Document, pieces
@@ -62,51 +63,56 @@ def _trained(run: list[str]) -> Iterator[tuple[str, str]]:
 
 
 class _Pool:
-    """The pieces with the lowest ranks so far, as a heap with the highest rank on top."""
+    """The pieces with the lowest ranks so far: a heap with the highest on top. Equal texts come and go together."""
 
     def __init__(self, fraction: float, max_bytes: int) -> None:
         self.fraction, self.max_bytes = fraction, max_bytes
-        self.ceiling = 1.0  # nothing from here on is taken: set when bytes ran out, so equal texts stay together
+        self.ceiling = 1.0  # nothing from here on is taken: set when bytes ran out
         self.offered = 0
         self._bytes = 0
         self._heap: list[tuple[float, int, str]] = []  # (-rank, arrival, text)
+        self._copies: Counter[float] = Counter()  # by rank
 
     def offer(self, text: str) -> list[str] | None:
         """None where the piece stays in training; otherwise it is taken, and what it displaces is returned."""
         self.offered += 1
         place = rank(text)
-        wanted = place < self.fraction or len(self._heap) < AT_LEAST or place < -self._heap[0][0]
+        wanted = place < self.fraction or len(self._heap) < AT_LEAST or place <= self._highest
         if place >= self.ceiling or not wanted:
             return None
         heapq.heappush(self._heap, (-place, self.offered, text))
+        self._copies[place] += 1
         self._bytes += len(text.encode())
         return self._displaced()
 
     def _displaced(self) -> list[str]:
         released: list[str] = []
-        while len(self._heap) > AT_LEAST and -self._heap[0][0] >= self.fraction:
-            released.append(self._pop())
+        while self._highest >= self.fraction and len(self._heap) - self._copies[self._highest] >= AT_LEAST:
+            released += self._release_highest()
         while self._bytes > self.max_bytes and len(self._heap) > 1:
-            self.ceiling = -self._heap[0][0]
-            while self._heap and -self._heap[0][0] >= self.ceiling:
-                released.append(self._pop())
+            self.ceiling = self._highest
+            released += self._release_highest()
         return released
 
     def release_surplus(self) -> list[str]:
         """At the end: what only AT_LEAST kept, beyond a tenth of all pieces."""
         floor = min(AT_LEAST, max(self.offered // 10, 1 if self.offered > 1 else 0))
         released: list[str] = []
-        while len(self._heap) > floor and -self._heap[0][0] >= self.fraction:
-            released.append(self._pop())
-        while released and self._heap and rank(released[-1]) == -self._heap[0][0]:  # twins of a released text
-            released.append(self._pop())
+        while len(self._heap) > floor and self._highest >= self.fraction:
+            released += self._release_highest()
         return released
 
     def texts(self) -> list[str]:
         """What is held out, by rank."""
         return [text for _, _, text in sorted(self._heap, key=lambda entry: (-entry[0], entry[1]))]
 
-    def _pop(self) -> str:
-        text = heapq.heappop(self._heap)[2]
-        self._bytes -= len(text.encode())
-        return text
+    @property
+    def _highest(self) -> float:
+        return -self._heap[0][0] if self._heap else -1.0
+
+    def _release_highest(self) -> list[str]:
+        """Take out the texts of the highest rank."""
+        copies = self._copies.pop(self._highest)
+        released = [heapq.heappop(self._heap)[2] for _ in range(copies)]
+        self._bytes -= sum(len(text.encode()) for text in released)
+        return released

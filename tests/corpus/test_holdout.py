@@ -90,10 +90,12 @@ def test_the_bound_in_bytes_holds_and_nothing_is_lost() -> None:
 def test_equal_texts_stay_on_one_side() -> None:
     twins = [Document(f"{d.id}-{copy}", d.text, d.source) for d in stories(400) for copy in range(3)]
     random.Random(2).shuffle(twins)
-    for options in ({}, {"fraction": 0.3, "max_bytes": 5000}):
-        found = sides(twins, **options)
-        assert found["val"]
-        assert not set(found["train"]) & set(found["val"])
+    for n in (30, 31, 60, len(twins)):
+        for options in ({}, {"fraction": 1e-9}, {"fraction": 0.3, "max_bytes": 5000}):
+            found = sides(twins[:n], **options)
+            assert n < 60 or found["val"]
+            assert not set(found["train"]) & set(found["val"])
+            assert len(found["train"]) + len(found["val"]) == n
 
 
 def test_a_few_documents_hold_out_at_least_one_and_at_most_a_tenth() -> None:

@@ -27,7 +27,10 @@ def _load_script() -> ModuleType:
 
 
 script = _load_script()
-pytestmark = pytest.mark.skipif(script.find_chromium() is None, reason="no Chromium: apt-get install chromium")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(script.find_chromium() is None, reason="no Chromium: apt-get install chromium"),
+]
 
 SAMPLE = "# Il était une fois *un chat*\n  — L'été <|end|> est là."
 

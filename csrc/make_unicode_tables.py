@@ -17,6 +17,7 @@ from tokenizers import Regex, pre_tokenizers
 
 HEADER = Path(__file__).with_name("unicode_tables.h")
 CLASSES = {"kLetter": r"\p{L}+", "kMark": r"\p{M}+", "kNumber": r"\p{N}+", "kSpace": r"\s+"}
+BLOCK = 4096  # code points asked about at once; a single text of all of them takes four times as long
 SURROGATES = range(0xD800, 0xE000)
 
 PROLOGUE = """\
@@ -46,14 +47,15 @@ EPILOGUE = """\
 
 def classes() -> list[str | None]:
     """The class of each code point, None where it has none of ours. AssertionError if one has two."""
-    every = "".join(chr(code) for code in range(0x110000) if code not in SURROGATES)
     found: list[str | None] = [None] * 0x110000
     for name, pattern in CLASSES.items():
         matches = pre_tokenizers.Split(Regex(pattern), behavior="removed", invert=True)
-        for run, _ in matches.pre_tokenize_str(every):
-            for character in run:
-                assert found[ord(character)] is None, f"{ord(character):04X} is {found[ord(character)]} and {name}"
-                found[ord(character)] = name
+        for start in range(0, 0x110000, BLOCK):
+            block = "".join(chr(code) for code in range(start, start + BLOCK) if code not in SURROGATES)
+            for run, _ in matches.pre_tokenize_str(block):
+                for code in map(ord, run):
+                    assert found[code] is None, f"{code:04X} is {found[code]} and {name}"
+                    found[code] = name
     return found
 
 

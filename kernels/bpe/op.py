@@ -126,7 +126,7 @@ class BpeEncoder:
         return frozenset(token.id for token in self._file.added if token.special)
 
     def _checked(self, ids: Iterable[int]) -> np.ndarray:
-        array = np.asarray(ids if isinstance(ids, (np.ndarray, Sequence)) else list(ids))
+        array = np.asarray(ids if hasattr(ids, "__len__") else list(ids))  # an iterator has no length
         if array.size == 0:
             return np.zeros(0, dtype=np.uint32)
         if array.ndim != 1 or array.dtype.kind not in "iu":

@@ -12,7 +12,7 @@ token `ids[i]` is what a model must predict at position i - 1 (data/batches.py s
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
@@ -255,8 +255,8 @@ class Chat:
         pairs = [(("user", turn.question), ("assistant", turn.answer)) for turn in self._turns]
         return system + [Message(role=role, content=content) for pair in pairs for role, content in pair]
 
-    def reply(self, text: str) -> Iterator[str]:
-        """The answer to a message, in pieces of whole characters. A reader that leaves early keeps what it has read.
+    def reply(self, text: str) -> Generator[str, None, None]:
+        """The answer to a message, in pieces of whole characters. Closed early, the chat keeps what was given so far.
 
         UserError at once on an empty message and on one that does not fit the context.
         """
@@ -272,7 +272,7 @@ class Chat:
             )
         return self._answer(text, question)
 
-    def _answer(self, text: str, question: list[int]) -> Iterator[str]:
+    def _answer(self, text: str, question: list[int]) -> Generator[str, None, None]:
         self._forget(len(question))
         seen = [token for turn in self._turns[self.forgotten :] for token in turn.ids]
         prompt = self._system + seen + question

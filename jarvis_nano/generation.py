@@ -97,8 +97,8 @@ def sample(logits: Tensor, uniforms: Tensor, *, temperature: float = 1.0, top_k:
         raise UserError("the model's logits are not finite: its weights have diverged; take an earlier checkpoint")
     if temperature == 0.0:
         return logits.argmax(dim=-1)
-    # Minus the highest first: the quotient then ends in -inf, never in inf, however low the temperature.
-    scaled = (logits.float() - highest.float()) / temperature
+    # Minus the highest first, and a floor that float32 can hold: the quotient may become -inf, never inf or 0 / 0.
+    scaled = (logits.float() - highest.float()) / max(temperature, 1e-30)
     candidates: Tensor | None = None
     if 0 < top_k < scaled.shape[-1]:
         scaled, candidates = scaled.topk(top_k, dim=-1)

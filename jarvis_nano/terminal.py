@@ -5,8 +5,10 @@ With the standard input piped, each line is a turn and only the answers go to st
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
@@ -156,16 +158,29 @@ class Terminal:
         answer = self.chat.reply(line)
         if self.interactive:
             self.console.print("Jarvis › ", style="bold cyan", end="")
-        try:
+        with _ctrl_c_noted(self.interactive) as asked_to_stop:
             for piece in answer:
                 self.console.file.write(piece.translate(_CONTROLS))
                 self.console.file.flush()
-        except KeyboardInterrupt:
-            if not self.interactive:
-                raise
+                if asked_to_stop:
+                    answer.close()
         self.console.file.write("\n")
         self.console.file.flush()
         if self.chat.forgotten > before:
             self.notice("forgotten")
         if self.chat.finish != "stop":
             self.notice(self.chat.finish)
+
+
+@contextmanager
+def _ctrl_c_noted(interactive: bool) -> Iterator[list[int]]:
+    """Ctrl-C fills the list instead of raising: an exception may surface anywhere, even where Python swallows it."""
+    signals: list[int] = []
+    if not interactive:
+        yield signals
+        return
+    before = signal.signal(signal.SIGINT, lambda number, frame: signals.append(number))
+    try:
+        yield signals
+    finally:
+        signal.signal(signal.SIGINT, before)

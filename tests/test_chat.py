@@ -2,6 +2,7 @@
 
 import io
 import json
+import signal
 import sys
 
 import numpy as np
@@ -426,6 +427,42 @@ def test_piped_lines_are_turns_and_stdout_holds_the_answers_alone(tuned, tokeniz
     assert "Température : 0.5" in err
     assert "/nimporte n'est pas une commande" in err
     assert chat.temperature == 0.5
+
+
+def test_ctrl_c_ends_the_answer_and_not_the_program(tokenizer, monkeypatch, capsys):
+    chat = Chat(make(tokenizer, context=512), tokenizer, max_tokens=400)
+    chat._stops = ()
+    terminal = Terminal(chat)
+    terminal.interactive = True
+    terminal.notices = terminal.console
+    monkeypatch.setattr(terminal, "_introduce", lambda run: None)
+    lines = iter(["Bonjour !", KeyboardInterrupt, "/temperature 0", EOFError])
+
+    def entered(prompt):
+        line = next(lines)
+        if not isinstance(line, str):
+            raise line
+        return line
+
+    def sampled(prompt, limit):
+        for n, token in enumerate(original(prompt, limit)):
+            if n == 5:
+                signal.raise_signal(signal.SIGINT)
+            yield token
+
+    original = chat._sampled
+    monkeypatch.setattr(terminal.console, "input", entered)
+    monkeypatch.setattr(chat, "_sampled", sampled)
+    handler = signal.getsignal(signal.SIGINT)
+    terminal.talk("run")
+    out = capsys.readouterr().out
+    assert "(réponse interrompue)" in out
+    assert "Ctrl-D ou /quitter pour terminer." in out
+    assert "Température : 0" in out
+    assert out.endswith("À bientôt !\n")
+    assert signal.getsignal(signal.SIGINT) is handler
+    assert len(chat._turns[0].ids) < 100
+    assert chat.messages[-1]["content"]
 
 
 def test_the_terminal_speaks_english_too(tuned, tokenizer, monkeypatch, capsys):

@@ -20,8 +20,12 @@ FRENCH = (
 )
 
 # What patterns stumble over: apostrophes, digits, every kind of space, marks, letters of case without case.
-PIECES = """ 's 'S 'ſ 'll 'LL 're 'Ve 'm 'd 't ' ’ l' qu’il aujourd'hui Aujourd’hui aujourd'huit aujourd' prud'homme é ß ﬆ İ ı K
-Ω 中 文 😀 👨‍👩‍👧 1 12 123 1234 ½ ² ٣ Ⅷ - -- -t-il — « » … 。 ، । ۔ 、 ， ( ) | [ ] . , ! ? <|end|> <|end|>> </s> <| a b Z mot ǅ ʰ ª """.split()
+WORDS = (
+    r"""'s 'S 'ſ 'll 'LL 're 'Ve 'm 'd 't ' ’ l' qu’il aujourd'hui Aujourd’hui aujourd'huit aujourd' """
+    r"""prud'homme é ß ﬆ İ ı K Ω 中 文 😀 👨‍👩‍👧 1 12 123 1234 ½ ² ٣ Ⅷ - -- -t-il — « » … 。 ، । ۔ 、 ， ( ) | """
+    r"""[ ] . , ! ? <|end|> <|end|>> </s> <| a b Z mot ǅ ʰ ª """
+)
+PIECES = WORDS.split()
 PIECES += [" ", "  ", "\n", "\r", "\r\n", "\n\n", "\t", "\x0b", "\x85", "\xa0", "\u202f", "\u2028", "\u3000"]
 PIECES += ["\0", "\x7f", "\ufeff", "\u200d", "\U0010ffff", "\u0301", "e\u0301", "\u0903", " l", "\ue000", "\U00020000"]
 

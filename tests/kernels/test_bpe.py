@@ -42,7 +42,8 @@ def pairs() -> dict[str, tuple[BpeEncoder, Library]]:
 @every_pattern
 def test_ids_are_the_library_s(pairs, pattern):
     encoder, library = pairs[pattern]
-    assert encoder.native and encoder.scanner == pattern
+    assert encoder.native
+    assert encoder.scanner == pattern
 
     @MANY
     @given(any_text)
@@ -222,10 +223,12 @@ def test_ids_past_65536_are_uint32():
 
     raw = changed("french", change)
     encoder, library = BpeEncoder(raw), Library(raw)
-    assert encoder.native and encoder.dtype == np.uint32
+    assert encoder.native
+    assert encoder.dtype == np.uint32
     for text in [FRENCH, *corpus()]:
         ids = encoder.encode(text)
-        assert ids.dtype == np.uint32 and ids.tolist() == library.encode(text)
+        assert ids.dtype == np.uint32
+        assert ids.tolist() == library.encode(text)
         assert encoder.decode(ids) == text
 
 
@@ -234,11 +237,14 @@ def test_a_batch_is_its_texts_one_by_one(pairs, pattern):
     encoder, _ = pairs[pattern]
     texts = [*PIECES, "", FRENCH, FRENCH.encode(), ""]
     ids, offsets = encoder.encode_batch(texts)
-    assert ids.dtype == np.uint16 and offsets.dtype == np.int64 and len(offsets) == len(texts) + 1
+    assert ids.dtype == np.uint16
+    assert offsets.dtype == np.int64
+    assert len(offsets) == len(texts) + 1
     for text, start, end in zip(texts, offsets, offsets[1:], strict=False):
         assert ids[start:end].tolist() == encoder.encode(text).tolist()
     empty_ids, empty_offsets = encoder.encode_batch([])
-    assert len(empty_ids) == 0 and empty_offsets.tolist() == [0]
+    assert len(empty_ids) == 0
+    assert empty_offsets.tolist() == [0]
     with pytest.raises(TypeError, match="sequence of texts"):
         encoder.encode_batch("one text")
 
@@ -322,7 +328,9 @@ UNCOVERED = {
 def test_what_is_not_covered_goes_through_the_library(reason):
     raw = changed("french", UNCOVERED[reason])
     encoder, library = BpeEncoder(raw), Library(raw)
-    assert not encoder.native and encoder.backend == "library" and reason in encoder.why_not
+    assert not encoder.native
+    assert encoder.backend == "library"
+    assert reason in encoder.why_not
     for text in [FRENCH, "e\u0301t\u00e9", *PIECES[:40]]:
         assert encoder.encode(text).tolist() == library.encode(text)
         assert encoder.encode(text, special=True).tolist() == library.encode(text, special=True)
@@ -342,7 +350,8 @@ def test_truncation_and_padding_are_not_applied():
 def test_without_the_extension_the_library_works_and_the_reason_is_given(monkeypatch):
     monkeypatch.setattr(op, "extension", lambda: (None, "jarvis_nano._bpe is not built; run: …"))
     encoder = BpeEncoder(tokenizer_json("french"))
-    assert encoder.backend == "library" and "not built" in encoder.why_not
+    assert encoder.backend == "library"
+    assert "not built" in encoder.why_not
     assert encoder.encode(FRENCH).tolist() == Library(tokenizer_json("french")).encode(FRENCH)
     with pytest.raises(ValueError, match="not built"):
         BpeEncoder(tokenizer_json("french"), backend="cpp")
@@ -436,7 +445,8 @@ def test_the_demonstration_shows_each_merge(capsys, tmp_path):
 def test_the_original_s_tokenizer_gives_the_library_s_ids(shared_data):
     path = shared_data / "seed/tokenizer_hf/tokenizer.json"
     encoder, library = BpeEncoder(path), Library(path.read_bytes())
-    assert not encoder.native and "normalizer" in encoder.why_not
+    assert not encoder.native
+    assert "normalizer" in encoder.why_not
     for text in [FRENCH, *PIECES, "<|user|> Bonjour</s>"]:
         for special in (False, True):
             assert encoder.encode(text, special=special).tolist() == library.encode(text, special=special)
@@ -455,6 +465,7 @@ def test_novels_give_the_library_s_ids(shared_data, pairs, pattern):
 
 def test_spellings_name_known_scanners():
     assert set(SCANNERS.values()) == set(PATTERNS)
-    assert SCANNERS[GPT2] == "gpt2" and SCANNERS[LLAMA3] == "llama3"
+    assert SCANNERS[GPT2] == "gpt2"
+    assert SCANNERS[LLAMA3] == "llama3"
     assert parse(tokenizer_json("french")).why_not == ""
     assert json.loads(tokenizer_json("french"))["model"]["type"] == "BPE"

@@ -7,12 +7,13 @@ a checker of all French. The words are those of lexicon.py; whether a fox can ea
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import NamedTuple
 
+from .grammar.nouns import Fault
+from .grammar.readings import Readings, Token, readings, tokenize
+from .grammar.sentences import SentenceParser
 from .morphology import vowel_sound
-from .noun_parser import Fault
-from .readings import Readings, Token, readings, tokenize
-from .sentence_parser import SentenceParser
 
 
 class Flaw(NamedTuple):
@@ -24,15 +25,15 @@ class Flaw(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What a check found. `faults` has one entry for each wrong sentence."""
+    """What a check found: the sentences, how many are correct, and one entry for each wrong one."""
 
-    sentences: int
+    sentences: list[str]
     correct: int
     faults: list[Flaw]
 
     @property
     def percent(self) -> float:
-        return 100 * self.correct / self.sentences if self.sentences else 0.0
+        return 100 * self.correct / len(self.sentences) if self.sentences else 0.0
 
 
 _BOUNDARY = re.compile(r"[.!?…]+|«|»|\n")
@@ -74,15 +75,15 @@ def sentences(text: str) -> list[str]:
     return found
 
 
-# -- joints: what can be seen between two words ------------------------------------------------------------------------
+# -- joints: what can be seen between two words ----------------------------------------------------------------------
 
-_ELIDE = frozenset("le la de que je me te se ne lorsque puisque jusque".split())
+_ELIDE = frozenset(["le", "la", "de", "que", "je", "me", "te", "se", "ne", "lorsque", "puisque", "jusque"])
 _SPACED = re.compile(r"[^\s«(][;:!?»]|«\S|\s[,.]|[^\s\W][.,](?=[^\W\d_])|  ")
 
 
 def _joint_fault(tokens: list[Token], r: Readings) -> Fault | None:
     """Elision and contraction between neighbours, the same for every sentence."""
-    for i, (token, following) in enumerate(zip(tokens, tokens[1:], strict=False)):
+    for i, (token, following) in enumerate(pairwise(tokens)):
         word, written = token.word, token.written.lower()
         following_word = following.word
         if not following_word[0].isalpha():
@@ -110,7 +111,7 @@ def _joint_fault(tokens: list[Token], r: Readings) -> Fault | None:
     return None
 
 
-# -- one sentence ------------------------------------------------------------------------------------------------------
+# -- one sentence ----------------------------------------------------------------------------------------------------
 
 
 def _innermost(tokens: list[Token]) -> tuple[int, int] | Fault | None:
@@ -145,14 +146,17 @@ _READ, _ATTRIBUTE, _ANNOUNCE = "phrase", "incise", "annonce"
 
 
 def _parse(tokens: list[Token], mark: str, part: str) -> Fault | None:
-    """None if the tokens are a sentence (or the part named), else the fault: a named one if a single one explains it."""
+    """None if the tokens are the part named, else the fault: a precise one if a single one explains it."""
     if not tokens:
         return 0, "phrase vide"
     size = len(tokens)
     furthest = 0
     for relaxed in (False, True):
         parser = SentenceParser(tokens, relaxed)
-        results = parser.attribution(0) if part == _ATTRIBUTE else parser.announce() if part == _ANNOUNCE else parser.whole(mark)
+        if part == _ATTRIBUTE:
+            results = parser.attribution(0)
+        else:
+            results = parser.announce() if part == _ANNOUNCE else parser.whole(mark)
         if size in results:
             return results[size]
         furthest = max(furthest, parser.furthest)
@@ -247,4 +251,4 @@ def check(text: str) -> Report:
     """Check every sentence of a text."""
     pieces = sentences(text)
     flaws = [flaw for flaw in map(fault, pieces) if flaw]
-    return Report(len(pieces), len(pieces) - len(flaws), flaws)
+    return Report(pieces, len(pieces) - len(flaws), flaws)

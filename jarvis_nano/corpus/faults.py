@@ -1,7 +1,7 @@
 """Plants one fault of a named kind in a correct sentence: what the checker is tested on, and minimal pairs.
 
 Each kind finds the places where it can strike and be sure that the result is wrong French, and returns every such
-sentence; a sentence without such a place gives none. Works on the tokens of readings.py.
+sentence; a sentence without such a place gives none. Works on the tokens of grammar/readings.py.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
-from .lexicon import PLURAL, SINGULAR, VERBS, F, M
-from .morphology import vowel_sound
-from .readings import BEFORE_VOWEL, NOT_BEFORE_VOWEL, Token, readings, tokenize
+from .grammar.readings import BEFORE_VOWEL, NOT_BEFORE_VOWEL, Token, readings, tokenize
+from .lexicon import ADJECTIVES, NOUNS, PLURAL, SINGULAR, VERBS, F, M, words
+from .morphology import forms, participle, vowel_sound
 
 Planter = Callable[[str, list[Token]], Iterator[str]]
 KINDS: dict[str, Planter] = {}
@@ -59,7 +60,8 @@ def _replace(sentence: str, token: Token, by: str) -> str:
 def _pure_noun(token: Token) -> bool:
     """A word that can only be a noun here (« la porte » could be a verb)."""
     r, word = readings(), token.word
-    return word in r.nouns and not any(word in t for t in (r.verbs, r.infinitives, r.adjectives, r.participles, r.fixed))
+    others = (r.verbs, r.infinitives, r.adjectives, r.participles, r.fixed)
+    return word in r.nouns and not any(word in table for table in others)
 
 
 def _gender(word: str) -> str:
@@ -69,10 +71,10 @@ def _gender(word: str) -> str:
 
 
 def _pairs(tokens: list[Token]) -> Iterator[tuple[Token, Token]]:
-    yield from zip(tokens, tokens[1:], strict=False)
+    yield from pairwise(tokens)
 
 
-# -- agreement in the noun phrase ----------------------------------------------------------------------------------------
+# -- agreement in the noun phrase ------------------------------------------------------------------------------------
 
 
 @planter("article gender")
@@ -93,13 +95,12 @@ def _possessive(sentence: str, tokens: list[Token]) -> Iterator[str]:
 
 def _other_forms(word: str, *, gender: bool) -> Iterator[str]:
     """The forms of an adjective that differ from `word` in gender only, or in number only."""
-    from .lexicon import ADJECTIVES
-
     for a in ADJECTIVES:
         for g in (M, F):
             for n in (SINGULAR, PLURAL):
                 if a.form(g, n) == word:
-                    other = a.form(F if g == M else M, n) if gender else a.form(g, PLURAL if n == SINGULAR else SINGULAR)
+                    changed = (F if g == M else M, n) if gender else (g, PLURAL if n == SINGULAR else SINGULAR)
+                    other = a.form(*changed)
                     if other != word:
                         yield other
 
@@ -137,22 +138,11 @@ def _adjective_number(sentence: str, tokens: list[Token]) -> Iterator[str]:
 
 @planter("noun number")
 def _noun_number(sentence: str, tokens: list[Token]) -> Iterator[str]:
-    r = readings()
-    other = {}
-    for word, options in r.nouns.items():
-        if len({n for _, n, _ in options}) == 1:
-            other[word] = options[0][1]
-    plurals = {n.singular: n.plural for n in _nouns()} | {n.plural: n.singular for n in _nouns()}
-    determiners = frozenset("un une ce cette mon ma son sa deux trois quatre ces mes ses leurs".split())
+    other = {n.singular: n.plural for n in NOUNS} | {n.plural: n.singular for n in NOUNS}
+    determiners = words("un une ce cette mon ma son sa deux trois quatre ces mes ses leurs")
     for determiner, noun in _pairs(tokens):
-        if determiner.word in determiners and noun.word in other and _pure_noun(noun) and plurals[noun.word] != noun.word:
-            yield _replace(sentence, noun, plurals[noun.word])
-
-
-def _nouns() -> tuple:
-    from .lexicon import NOUNS
-
-    return NOUNS
+        if determiner.word in determiners and _pure_noun(noun):
+            yield _replace(sentence, noun, other[noun.word])
 
 
 @planter("form before a vowel")
@@ -167,11 +157,12 @@ def _before_vowel(sentence: str, tokens: list[Token]) -> Iterator[str]:
         elif word in ("mon", "ton", "son") and vowel_sound(following.word) and _pure_noun(following):
             yield _replace(sentence, token, _POSSESSIVES[word])
         elif word in NOT_BEFORE_VOWEL and _pure_noun(following) and not vowel_sound(following.word):
-            if any(n == SINGULAR for _, n, _ in readings().nouns[following.word]) and _gender(following.word) == M:
+            masculine = readings().nouns[following.word][0][:2] == (M, SINGULAR)
+            if masculine:
                 yield _replace(sentence, token, NOT_BEFORE_VOWEL[word])
 
 
-# -- joints --------------------------------------------------------------------------------------------------------------
+# -- joints ----------------------------------------------------------------------------------------------------------
 
 
 @planter("missing elision")
@@ -198,28 +189,26 @@ def _missing_contraction(sentence: str, tokens: list[Token]) -> Iterator[str]:
             yield _replace(sentence, token, full[token.word])
 
 
-# -- verbs ---------------------------------------------------------------------------------------------------------------
+# -- verbs -----------------------------------------------------------------------------------------------------------
 
 
-def _finite(tokens: list[Token]) -> Iterator[tuple[Token, int, str, str, set[int]]]:
-    """Finite verbs right after a subject pronoun: (verb, person, infinitive, tense, persons of the form)."""
+def _finite(tokens: list[Token]) -> Iterator[tuple[Token, int, str, str]]:
+    """Finite verbs right after a subject pronoun: (verb, person, infinitive, tense)."""
     r = readings()
     for pronoun, token in _pairs(tokens):
         person = _PERSONS.get(pronoun.word)
         if person and token.word in r.verbs:
             for infinitive, tense in {(inf, t) for inf, t, p in r.verbs[token.word] if p == person}:
-                yield token, person, infinitive, tense, {p for inf, t, p in r.verbs[token.word] if (inf, t) == (infinitive, tense)}
+                yield token, person, infinitive, tense
 
 
 def _inflected(infinitive: str, tense: str) -> dict[int, str]:
-    from .morphology import forms
-
     return dict(enumerate(forms(infinitive, tense), 1))
 
 
 def _misinflected(sentence: str, tokens: list[Token], persons: Callable[[int], tuple[int, ...]]) -> Iterator[str]:
     r = readings()
-    for token, person, infinitive, tense, _ in _finite(tokens):
+    for token, person, infinitive, tense in _finite(tokens):
         for other in persons(person):
             form = _inflected(infinitive, tense)[other]
             if not any(p == person for _, _, p in r.verbs[form]):
@@ -228,7 +217,7 @@ def _misinflected(sentence: str, tokens: list[Token], persons: Callable[[int], t
 
 @planter("verb number")
 def _verb_number(sentence: str, tokens: list[Token]) -> Iterator[str]:
-    yield from _misinflected(sentence, tokens, lambda p: ((p + 3,) if p <= 3 else (p - 3,)))
+    yield from _misinflected(sentence, tokens, lambda p: (p + 3,) if p <= 3 else (p - 3,))
     r = readings()
     for i, token in enumerate(tokens[2:], 2):  # after « le chat », « Marie »
         noun, determiner = tokens[i - 1], tokens[i - 2]
@@ -247,10 +236,16 @@ def _verb_person(sentence: str, tokens: list[Token]) -> Iterator[str]:
     yield from _misinflected(sentence, tokens, lambda p: same[p])
 
 
+def _rejoined(sentence: str) -> str:
+    """« j'suis » → « je suis », « se a » → « s'a »: the fault is to be the auxiliary alone."""
+    sentence = re.sub(r"\b([jJmtsn])'(?=[bcdfglmnpqrstvz])", r"\1e ", sentence)
+    return re.sub(r"\b([jJmtsn])e (?=[aeéèêiouhy])", r"\1'", sentence)
+
+
 @planter("wrong auxiliary")
 def _auxiliary(sentence: str, tokens: list[Token]) -> Iterator[str]:
     r = readings()
-    swap = dict(zip("ai as a avons avez ont".split(), "suis es est sommes êtes sont".split(), strict=True))
+    swap = dict(zip(words("ai as a avons avez ont"), words("suis es est sommes êtes sont"), strict=True))
     swap |= {"avait": "était", "avais": "étais", "avaient": "étaient"}
     swap |= {v: k for k, v in swap.items()}
     for i, (token, following) in enumerate(_pairs(tokens)):
@@ -261,12 +256,11 @@ def _auxiliary(sentence: str, tokens: list[Token]) -> Iterator[str]:
         transitive = "t" in r.frames.get((infinitive, False), ())
         having = token.word in ("ai", "as", "a", "avons", "avez", "ont", "avait", "avais", "avaient")
         has_object = i + 2 < len(tokens) and tokens[i + 2].word in (
-            "le", "la", "l'", "les", "un", "une", "des", "mon", "ma", "mes", "son", "sa", "deux", "trois",
+            "le", "la", "l'", "les", "un", "une", "mon", "ma", "mes", "son", "sa", "deux", "trois",
         )  # fmt: skip
-        if having and (has_object or not transitive):
-            yield _replace(sentence, token, swap[token.word])
-        elif not having and (reflexive or r.auxiliary.get(infinitive) == "être"):
-            yield _replace(sentence, token, swap[token.word])
+        certain = (has_object or not transitive) if having else reflexive or r.auxiliary.get(infinitive) == "être"
+        if certain:
+            yield _rejoined(_replace(sentence, token, swap[token.word]))
 
 
 @planter("participle agreement")
@@ -279,21 +273,14 @@ def _participle(sentence: str, tokens: list[Token]) -> Iterator[str]:
         for infinitive, gender, number in r.participles.get(token.word, ()):
             if token.word in r.adjectives or token.word in r.nouns:
                 continue
-            forms = {(g, n): w for w, options in _participles(infinitive) for g, n in options}
+            agreed = {(g, n): participle(infinitive, g, n) for g in (M, F) for n in (SINGULAR, PLURAL)}
             before = tokens[i - 1].word
             clitic = tokens[i - 2].word in ("l'", "la", "les", "le", "me", "te", "nous", "vous")
             if before in having and not clitic and (gender, number) == (M, SINGULAR):
-                yield _replace(sentence, token, forms[F, SINGULAR])
+                yield _replace(sentence, token, agreed[F, SINGULAR])
             subject = tokens[i - 3].word if i > 2 and tokens[i - 2].word == "se" else tokens[i - 2].word
             if before in being and gender_of.get(subject) == gender:
-                yield _replace(sentence, token, forms[F if gender == M else M, number])
-
-
-def _participles(infinitive: str) -> list[tuple[str, list[tuple[str, str]]]]:
-    from .morphology import participle
-
-    pairs = [(g, n) for g in (M, F) for n in (SINGULAR, PLURAL)]
-    return [(participle(infinitive, g, n), [(g, n)]) for g, n in pairs]
+                yield _replace(sentence, token, agreed[F if gender == M else M, number])
 
 
 @planter("negation")
@@ -304,15 +291,12 @@ def _negation(sentence: str, tokens: list[Token]) -> Iterator[str]:
             if particle and tokens[i + 1] is not particle:
                 yield _replace(sentence, particle, "")
                 if particle.word == "pas":
-                    yield re.sub(r"(?<= )j(?=[aeéèêiouy])", "j'", _unnegated(sentence, token))
+                    yield _without(sentence, token)
 
 
-def _unnegated(sentence: str, token: Token) -> str:
-    """Without « ne », the subject elided again if it must be."""
-    out = _replace(sentence, token, "") if not token.written.endswith("'") else (
-        sentence[: token.start] + sentence[token.start + 2 :]
-    )  # fmt: skip
-    return re.sub(r"\b([Jj])e (?=[aeéèêiouhy])", r"\1'", out)
+def _without(sentence: str, token: Token) -> str:
+    """Without a small word before the verb, its neighbours elided again."""
+    return _rejoined(sentence[: token.start] + sentence[token.start + len(token.written) :].lstrip(" "))
 
 
 @planter("missing reflexive")
@@ -321,21 +305,19 @@ def _reflexive(sentence: str, tokens: list[Token]) -> Iterator[str]:
     only = {v.infinitive for v in VERBS if v.reflexive and (v.infinitive, False) not in r.frames}
     for i, (token, following) in enumerate(_pairs(tokens)):
         if token.word == "se" and i and any(inf in only for inf, _, _ in r.verbs.get(following.word, ())):
-            yield _replace(sentence, token, "") if token.written == "se" else sentence[: token.start] + sentence[token.start + 2 :]
+            yield _without(sentence, token)
 
 
 @planter("infinitive")
 def _infinitive(sentence: str, tokens: list[Token]) -> Iterator[str]:
     """« veut manger » → « veut mangé », « pour manger » → « pour mangé »."""
-    from .morphology import participle
-
-    modal = frozenset("veux veut voulait peux peut pouvait doit dois aime aimait pour va vais décida faut".split())
+    modal = words("veux veut voulait peux peut pouvait doit dois aime aimait pour va vais faut")
     for before, token in _pairs(tokens):
         if before.word in modal and token.word in readings().infinitives and token.word.endswith("er"):
             yield _replace(sentence, token, participle(token.word))
 
 
-# -- whole words and marks -----------------------------------------------------------------------------------------------
+# -- whole words and marks -------------------------------------------------------------------------------------------
 
 
 @planter("missing guillemet")
@@ -349,21 +331,22 @@ def _guillemet(sentence: str, tokens: list[Token]) -> Iterator[str]:
 @planter("missing determiner")
 def _determiner(sentence: str, tokens: list[Token]) -> Iterator[str]:
     for i, (token, following) in enumerate(_pairs(tokens)):
-        if token.word not in ("le", "la", "un", "une", "cette", "sa", "son", "ma", "mon") or token.written.endswith("'"):
+        if token.written.lower() not in words("le la un une cette sa son ma mon"):
             continue
         before = tokens[i - 1].word if i else ""
-        singular = any(n == SINGULAR and kind in ("object", "room", "landmark") for _, n, kind in readings().nouns.get(following.word, ()))
+        options = readings().nouns.get(following.word, ())
+        singular = any(n == SINGULAR and kind in ("object", "room", "landmark") for _, n, kind in options)
         if singular and _pure_noun(following) and before not in ("de", "en", ",", "ou", "et", "comme", "sans", "à"):
             yield _replace(sentence, token, "")
 
 
 @planter("missing noun")
 def _noun(sentence: str, tokens: list[Token]) -> Iterator[str]:
-    after = frozenset((".", "!", "?", "»", "et", "qui", "dans", "près", "avec"))
+    after = (".", "!", "?", "»", "qui", "dans", "près", "avec")
     for i, (token, following) in enumerate(_pairs(tokens[:-1])):
-        if token.written.lower() in ("le", "la", "cette", "ma", "sa", "du", "au") and _pure_noun(following):
-            if tokens[i + 2].word in after and not vowel_sound(tokens[i + 2].word):
-                yield _replace(sentence, following, "").replace(" .", ".").replace(" ,", ",")
+        determined = token.written.lower() in words("le la cette ma sa du au") and _pure_noun(following)
+        if determined and tokens[i + 2].word in after:
+            yield _replace(sentence, following, "").replace(" .", ".").replace(" ,", ",")
 
 
 @planter("missing verb")
@@ -371,9 +354,9 @@ def _verb(sentence: str, tokens: list[Token]) -> Iterator[str]:
     r = readings()
     for i, (token, following) in enumerate(_pairs(tokens)):
         if i and tokens[i - 1].word in ("il", "elle", "tu", "ils", "elles") and token.word in r.verbs:
-            if following.word not in r.verbs and following.word[0].isalpha() and following.word not in r.participles:
-                if following.word not in ("le", "la", "l'", "les", "lui", "leur", "ne"):
-                    yield _replace(sentence, token, "")
+            other = following.word in r.verbs or following.word in r.participles or not following.word[0].isalpha()
+            if not other and following.word not in words("le la l' les lui leur ne"):
+                yield _replace(sentence, token, "")
 
 
 @planter("unknown word")

@@ -12,6 +12,11 @@ M, F = "m", "f"
 SINGULAR, PLURAL = "s", "p"
 
 
+def words(text: str) -> tuple[str, ...]:
+    """The words of a text: how the tables of this grammar are written."""
+    return tuple(text.split())
+
+
 @dataclass(frozen=True, slots=True)
 class Noun:
     """A noun: its two forms, its gender, its kind ("animal", "object", …); `aspirated` is the h of « le hibou »."""
@@ -58,7 +63,7 @@ class Verb:
     reflexive: bool = False
 
 
-# -- nouns: kind, gender, words; a plural that the rule does not give follows after a slash -------------------------
+# -- nouns: kind, gender, words; a plural that the rule does not give follows after a slash --------------------------
 
 _NOUNS = """
 animal m: renard loup chat chien lapin âne cheval mouton canard hérisson hibou écureuil corbeau oiseau poisson coq lion
@@ -107,10 +112,10 @@ vessel f: casserole marmite
 time m: matin soir jour hiver printemps été automne instant mois
 time f: nuit heure semaine année saison
 """
-_ASPIRATED = frozenset("hérisson hibou hache hutte haie haricot haut hautes haute hauts".split())
+_ASPIRATED = frozenset(words("hérisson hibou hache hutte haie haricot haut hautes haute hauts"))
 _PLURALS = {"bijou": "bijoux", "hibou": "hiboux", "cheval": "chevaux", "canal": "canaux"}
 
-# -- adjectives: ms [fs [mp]] ; forms that the rules give are left out; "bel" etc. after a slash --------------------
+# -- adjectives: ms [fs [mp]] ; forms that the rules give are left out; "bel" etc. after a slash ---------------------
 
 _ADJECTIVES = """
 size before: petit grand gros,grosse joli
@@ -118,9 +123,11 @@ look before: beau/bel,belle,beaux vieux/vieil,vieille,vieux nouveau/nouvel,nouve
 look before: jeune bon,bonne mauvais long,longue haut
 color after: rouge bleu vert jaune blanc,blanche noir gris brun doré rose violet,violette argenté
 fur after: roux,rousse tacheté
-thing after: étrange rond carré léger,légère lourd solide fragile propre sale neuf,neuve magique précieux,précieuse brillant
+thing after: étrange rond carré léger,légère lourd solide fragile propre sale neuf,neuve magique précieux,précieuse
+thing after: brillant
 thing after: ancien,ancienne énorme minuscule ordinaire simple rare utile pointu épais,épaisse cassé mouillé usé
-place after: tranquille calme sombre profond étroit large désert lointain immense mystérieux,mystérieuse silencieux,silencieuse
+place after: tranquille calme sombre profond étroit large désert lointain immense mystérieux,mystérieuse
+place after: silencieux,silencieuse
 food after: chaud froid doux,douce dur sec,sèche sucré salé délicieux,délicieuse frais,fraîche mûr tiède
 trait after: gentil,gentille courageux,courageuse curieux,curieuse malin,maligne rusé sage timide patient
 trait after: paresseux,paresseuse généreux,généreuse fidèle poli bavard prudent honnête adroit intelligent aimable
@@ -128,44 +135,44 @@ mood after: triste content heureux,heureuse malheureux,malheureuse fatigué inqu
 mood after: seul perdu malade furieux,furieuse joyeux,joyeuse ravi étonné déçu prêt impatient affamé
 """
 
-# -- verbs: infinitive:frames; "s'" or "se" before a pronominal verb; "+" marks the auxiliary être ------------------
+# -- verbs: infinitive:frames; "s'" or "se" before a pronominal verb; "+" marks the auxiliary être -------------------
 
 _VERBS = """
-marcher:i,l chanter:i,t danser:i,l jouer:i,l,de,t nager:i,l voler:i,t rêver:i,de,deinf pleurer:i dormir:i,l rire:i courir:i,l
-sauter:i,l crier:i,dire travailler:i,l trembler:i voyager:i,l sourire:i,à attendre:i,t manger:i,t boire:i,t
-chercher:t,i trouver:t,que perdre:t prendre:t porter:t regarder:t,i écouter:t,i voir:t,que cacher:t garder:t laver:t réparer:t
-ramasser:t casser:t ouvrir:t fermer:t acheter:t préparer:t couper:t cueillir:t lire:t,i écrire:t,tà,à dessiner:t,i
-peindre:t goûter:t partager:t remplir:t vider:t poser:t attraper:t suivre:t appeler:t aider:t,tàinf inviter:t,tàinf remercier:t
-saluer:t admirer:t visiter:t traverser:t quitter:t connaître:t aimer:t,inf adorer:t,inf détester:t,inf préférer:t,inf
-rencontrer:t protéger:t nourrir:t construire:t ranger:t choisir:t mélanger:t verser:t,tà ajouter:t cuire:i servir:t,àinf
-recevoir:t entendre:t faire:t avoir:t emporter:t découvrir:t observer:t embrasser:t mettre:t tenir:t jeter:t tirer:t passer:i,l,t pousser:t,i planter:t soigner:t payer:t coûter:t nettoyer:t briller:i
-souffler:i gronder:i
-donner:t,tà montrer:t,tà offrir:t,tà prêter:t,tà apporter:t,tà rendre:t,tà raconter:t,tà vendre:t,tà promettre:t,tà,deinf,àdeinf
-parler:i,à,de ressembler:à obéir:à appartenir:à plaire:à
-répondre:à,dire,i demander:t,tà,dire,àdeinf dire:dire,que,t,tà,àdeinf murmurer:dire expliquer:t,dire,que
-vouloir:inf,t pouvoir:inf devoir:inf savoir:inf,que,i falloir:inf,t
-commencer:àinf,t apprendre:àinf,t,tàinf réussir:àinf hésiter:àinf,i continuer:àinf,i
-décider:deinf essayer:deinf oublier:deinf,t finir:deinf,t,i refuser:deinf,t accepter:deinf,t
-comprendre:que,t penser:que,à croire:que espérer:que,inf
-habiter:l vivre:i,l,cop être:cop,l sembler:cop
-+aller:l,inf +venir:i,l,inf +arriver:i,l +partir:i,l +entrer:i,l +sortir:i,l +rester:cop,l,i +tomber:i,l +monter:i,l
-+descendre:i,l +rentrer:i,l +revenir:i,l +retourner:l +naître:i,l +devenir:cop +repartir:i,l
-+se:promener:i,l +se:coucher:i,l +se:réveiller:i +se:reposer:i,l +se:cacher:i,l +se:laver:i +s':arrêter:i,l +s':approcher:de
-+s':endormir:i,l +se:lever:i +se:dépêcher:i +s':amuser:i,l +se:moquer:de +se:souvenir:de +se:baigner:i,l +s':installer:l
+marcher:i,l chanter:i,t danser:i,l jouer:i,l,de,t nager:i,l voler:i,t rêver:i,de,deinf pleurer:i dormir:i,l rire:i
+courir:i,l sauter:i,l crier:i,dire travailler:i,l trembler:i voyager:i,l sourire:i,à attendre:i,t manger:i,t boire:i,t
+chercher:t,i trouver:t,que perdre:t prendre:t porter:t regarder:t,i écouter:t,i voir:t,que cacher:t garder:t laver:t
+réparer:t ramasser:t casser:t ouvrir:t fermer:t acheter:t préparer:t couper:t cueillir:t lire:t,i écrire:t,tà,à
+dessiner:t,i peindre:t goûter:t partager:t remplir:t vider:t poser:t attraper:t suivre:t appeler:t aider:t,tàinf
+inviter:t,tàinf remercier:t saluer:t admirer:t visiter:t traverser:t quitter:t connaître:t aimer:t,inf adorer:t,inf
+détester:t,inf préférer:t,inf rencontrer:t protéger:t nourrir:t construire:t ranger:t choisir:t mélanger:t verser:t,tà
+ajouter:t cuire:i servir:t,àinf recevoir:t entendre:t faire:t avoir:t emporter:t découvrir:t observer:t embrasser:t
+mettre:t tenir:t jeter:t tirer:t passer:i,l,t pousser:t,i planter:t soigner:t payer:t coûter:t nettoyer:t briller:i
+souffler:i gronder:i donner:t,tà montrer:t,tà offrir:t,tà prêter:t,tà apporter:t,tà rendre:t,tà raconter:t,tà
+vendre:t,tà promettre:t,tà,deinf,àdeinf parler:i,à,de ressembler:à obéir:à appartenir:à plaire:à répondre:à,dire,i
+demander:t,tà,dire,àdeinf dire:dire,que,t,tà,àdeinf murmurer:dire expliquer:t,dire,que vouloir:inf,t pouvoir:inf
+devoir:inf savoir:inf,que,i falloir:inf,t commencer:àinf,t apprendre:àinf,t,tàinf réussir:àinf hésiter:àinf,i
+continuer:àinf,i décider:deinf essayer:deinf oublier:deinf,t finir:deinf,t,i refuser:deinf,t accepter:deinf,t
+comprendre:que,t penser:que,à croire:que espérer:que,inf habiter:l vivre:i,l,cop être:cop,l sembler:cop +aller:l,inf
++venir:i,l,inf +arriver:i,l +partir:i,l +entrer:i,l +sortir:i,l +rester:cop,l,i +tomber:i,l +monter:i,l +descendre:i,l
++rentrer:i,l +revenir:i,l +retourner:l +naître:i,l +devenir:cop +repartir:i,l +se:promener:i,l +se:coucher:i,l
++se:réveiller:i +se:reposer:i,l +se:cacher:i,l +se:laver:i +s':arrêter:i,l +s':approcher:de +s':endormir:i,l
++se:lever:i +se:dépêcher:i +s':amuser:i,l +se:moquer:de +se:souvenir:de +se:baigner:i,l +s':installer:l
 +s':appeler:nom +se:mettre:àinf +s':asseoir:i,l +s':enfuir:i,l +se:réchauffer:i,l +se:perdre:i,l
 """
 
-MALE_NAMES = tuple("Paul Martin Léo Jules Antoine Omar Lucas Arthur Karim Victor Émile Simon Noé Bruno Théo".split())
-FEMALE_NAMES = tuple("Marie Emma Alice Zoé Inès Louise Jeanne Nina Clara Élise Fatou Sophie Camille Yasmine Anna".split())
+MALE_NAMES = words("Paul Martin Léo Jules Antoine Omar Lucas Arthur Karim Victor Émile Simon Noé Bruno Théo")
+FEMALE_NAMES = words("Marie Emma Alice Zoé Inès Louise Jeanne Nina Clara Élise Fatou Sophie Camille Yasmine Anna")
 
-NUMBERS = tuple("deux trois quatre cinq six sept huit neuf dix douze vingt cent".split())
+NUMBERS = words("deux trois quatre cinq six sept huit neuf dix douze vingt cent")
 
-MANNER_ADVERBS = tuple(
-    "lentement doucement vite rapidement gaiement tristement prudemment calmement bien longtemps tranquillement "
-    "courageusement poliment joyeusement silencieusement ensemble beaucoup encore".split()
+MANNER_ADVERBS = words(
+    """
+    lentement doucement vite rapidement gaiement tristement prudemment calmement bien longtemps tranquillement
+    courageusement poliment joyeusement silencieusement ensemble beaucoup encore
+    """
 )
-DEGREE_ADVERBS = tuple("très trop si plutôt assez vraiment".split())
-FREQUENCY_ADVERBS = tuple("souvent toujours parfois rarement".split())
+DEGREE_ADVERBS = words("très trop si plutôt assez vraiment")
+FREQUENCY_ADVERBS = words("souvent toujours parfois rarement")
 
 # Adverbials that open a sentence (with a comma) or close a clause, by the tenses that they go with.
 PAST_OPENERS = (
@@ -176,8 +183,9 @@ PAST_OPENERS = (
 TALE_OPENERS = ("autrefois", "il y a longtemps", "il y a bien longtemps", "jadis", "en ce temps-là")
 SUDDEN_OPENERS = ("soudain", "tout à coup", "à ce moment-là", "peu après", "alors", "aussitôt", "enfin", "à la fin")
 HABIT_OPENERS = (
-    "chaque matin", "chaque soir", "chaque jour", "chaque nuit", "tous les matins", "tous les soirs", "le matin", "le soir",
-    "la nuit", "le dimanche", "en hiver", "en été", "en automne", "au printemps", "quand il pleut", "quand il neige",
+    "chaque matin", "chaque soir", "chaque jour", "chaque nuit", "tous les matins", "tous les soirs", "le matin",
+    "le soir", "la nuit", "le dimanche", "en hiver", "en été", "en automne", "au printemps",
+    "quand il pleut", "quand il neige",
 )  # fmt: skip
 RECENT_OPENERS = (
     "hier", "hier matin", "hier soir", "ce matin", "samedi", "dimanche", "lundi", "cette semaine", "cet après-midi",
@@ -185,26 +193,10 @@ RECENT_OPENERS = (
 NEXT_OPENERS = ("demain", "demain matin", "ce soir", "dimanche prochain", "la semaine prochaine", "bientôt")
 SEQUENCE_OPENERS = ("d'abord", "ensuite", "puis", "après", "enfin", "pour finir", "le soir", "à midi")
 
-# Prepositions that stand directly before a noun phrase, and those that end in « de » and contract with the article.
-PLACE_PREPOSITIONS = tuple("dans sur sous devant derrière vers".split())
-PLACE_PREPOSITIONS_DE = ("près", "loin", "à côté", "au bord", "au milieu", "autour", "au fond", "en face")
-
-
-def plural_of(word: str) -> str:
-    """The regular plural of a French noun or masculine adjective."""
-    if word in _PLURALS:
-        return _PLURALS[word]
-    if word[-1] in "sxz":
-        return word
-    if word.endswith(("eau", "eu")) and word != "bleu":
-        return word + "x"
-    return word + "s"
-
-
 # Adjectives that suit a kind of noun (masculine singular), where the adjective's own kind says too much.
 SUITABLE = {
-    kind: tuple(words.split())
-    for kind, words in {
+    kind: words(suited)
+    for kind, suited in {
         "animal": "noir blanc gris brun roux tacheté doré rusé sage timide paresseux prudent curieux",
         "room": "tranquille calme sombre immense désert silencieux mystérieux lointain froid ancien",
         "ground": "étroit tranquille désert lointain immense silencieux calme étrange",
@@ -223,12 +215,23 @@ SUITABLE = {
 }
 
 
+def plural_of(word: str) -> str:
+    """The regular plural of a French noun or masculine adjective."""
+    if word in _PLURALS:
+        return _PLURALS[word]
+    if word[-1] in "sxz":
+        return word
+    if word.endswith(("eau", "eu")) and word != "bleu":
+        return word + "x"
+    return word + "s"
+
+
 def _read_nouns() -> tuple[Noun, ...]:
     nouns = []
     for line in _NOUNS.strip().splitlines():
-        head, words = line.split(": ")
+        head, table = line.split(": ")
         kind, gender = head.split()
-        for word in words.split():
+        for word in table.split():
             singular, _, plural = word.partition("/")
             nouns.append(Noun(singular, plural or plural_of(singular), gender, kind, singular in _ASPIRATED))
     return tuple(nouns)
@@ -237,9 +240,9 @@ def _read_nouns() -> tuple[Noun, ...]:
 def _read_adjectives() -> tuple[Adjective, ...]:
     adjectives = []
     for line in _ADJECTIVES.strip().splitlines():
-        head, words = line.split(": ")
+        head, table = line.split(": ")
         kind, position = head.split()
-        for word in words.split():
+        for word in table.split():
             masculine, *rest = word.split(",")
             masculine, _, before_vowel = masculine.partition("/")
             feminine = rest[0] if rest else masculine if masculine.endswith("e") else masculine + "e"

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from functools import cache
 
-from .lexicon import F, M, PLURAL, SINGULAR, Adjective, Noun, Verb, verb
+from .lexicon import PLURAL, SINGULAR, Adjective, F, M, Noun, Verb, verb
 
 PRESENT, IMPERFECT, PAST, FUTURE = "présent", "imparfait", "passé simple", "futur"
 CONDITIONAL, IMPERATIVE = "conditionnel", "impératif"
@@ -71,9 +71,9 @@ asseoir: assieds assieds assied asseyons asseyez asseyent | ass-i | assis | assi
 fuir: fuis fuis fuit fuyons fuyez fuient | fu-i | fui | fuir
 """
 _PREFIXED = {
-    "apprendre": "prendre", "comprendre": "prendre", "revenir": "venir", "devenir": "venir", "souvenir": "venir", "promettre": "mettre",
-    "appartenir": "tenir", "endormir": "dormir", "repartir": "partir", "sourire": "rire", "découvrir": "ouvrir",
-    "enfuir": "fuir",
+    "apprendre": "prendre", "comprendre": "prendre", "revenir": "venir", "devenir": "venir", "souvenir": "venir",
+    "promettre": "mettre", "appartenir": "tenir", "endormir": "dormir", "repartir": "partir", "sourire": "rire",
+    "découvrir": "ouvrir", "enfuir": "fuir",
 }  # fmt: skip
 _IMPERATIVES = {
     "être": ("sois", "soyons", "soyez"), "avoir": ("aie", "ayons", "ayez"), "savoir": ("sache", "sachons", "sachez"),
@@ -86,7 +86,7 @@ _DOUBLING = frozenset({"appeler", "jeter"})  # « appelle », not « appèle »
 @cache
 def _irregular() -> dict[str, tuple[list[str], str, str, str, str]]:
     """infinitive -> (present, past stem, past class, participle, future stem)"""
-    table = {}
+    table: dict[str, tuple[list[str], str, str, str, str]] = {}
     for line in _IRREGULAR.strip().splitlines():
         infinitive, rest = line.split(": ")
         present, past, participle, future = rest.split(" | ")
@@ -95,7 +95,8 @@ def _irregular() -> dict[str, tuple[list[str], str, str, str, str]]:
     for infinitive, base in _PREFIXED.items():
         prefix = infinitive.removesuffix(base)
         present_forms, stem, kind, participle, future = table[base]
-        table[infinitive] = ([prefix + f for f in present_forms], prefix + stem, kind, prefix + participle, prefix + future)
+        prefixed = [prefix + f for f in present_forms]
+        table[infinitive] = (prefixed, prefix + stem, kind, prefix + participle, prefix + future)
     return table
 
 
@@ -214,7 +215,7 @@ def compound(
 ) -> str:
     """Passé composé (or plus-que-parfait with IMPERFECT), with ne and the reflexive pronoun but without the subject.
 
-    compound("aller", 3, "f") == "est allée"; compound("se promener", 6, "f", negation="pas") == "ne se sont pas promenées".
+    compound("aller", 3, "f") == "est allée"; compound("se promener", 3, negation="pas") == "ne s'est pas promené".
     """
     v = verb(v) if isinstance(v, str) else v
     being = v.auxiliary == "être"
@@ -257,7 +258,7 @@ def vowel_sound(word: str) -> bool:
 
 
 def elide(word: str, following: str) -> str:
-    """Join a word that can lose its vowel to what follows: elide("le", "arbre") == "l'arbre"; « si il » gives « s'il »."""
+    """Join a word that can lose its vowel to the next: elide("le", "arbre") == "l'arbre"; « si il » is « s'il »."""
     key = word.lower()
     if key == "si" and re.match(r"ils?\b", following):
         return word[0] + "'" + following
@@ -267,13 +268,15 @@ def elide(word: str, following: str) -> str:
 
 
 def with_preposition(preposition: str, phrase: str) -> str:
-    """« de » and « à » (also at the end of « près de ») contract with le and les and elide: "de", "le lac" -> "du lac"."""
+    """« de » and « à » (« près de » too) contract with le and les and elide: "de", "le lac" -> "du lac"."""
     head, _, last = preposition.rpartition(" ")
     head = head + " " if head else ""
     if last in ("de", "à"):
-        for article, contracted in (("le ", "du " if last == "de" else "au "), ("les ", "des " if last == "de" else "aux ")):
-            if phrase.startswith(article):
-                return head + contracted + phrase.removeprefix(article)
+        singular, plural = ("du ", "des ") if last == "de" else ("au ", "aux ")
+        if phrase.startswith("le "):
+            return head + singular + phrase.removeprefix("le ")
+        if phrase.startswith("les "):
+            return head + plural + phrase.removeprefix("les ")
     if last == "de":
         # « de » absorbs the partitive and the plural indefinite: beaucoup de pain, beaucoup d'eau
         return head + elide("de", phrase)
@@ -293,7 +296,7 @@ _BEFORE_VOWEL = {"ce": "cet", "ma": "mon", "ta": "ton", "sa": "son"}
 def determine(determiner: str, gender: str, number: str, following: str) -> str:
     """The determiner in its form, joined to what follows: « l'eau », « cet arbre », « mon amie », « de l'huile ».
 
-    `determiner` is the masculine singular: le un ce mon ton son notre votre leur quel du chaque aucun tout, a number word,
+    `determiner` is the masculine singular: le un ce mon ton son notre votre leur quel du chaque aucun tout, a number,
     or "de" (« pas de pain », « de beaux arbres »).
     """
     if determiner == "de":

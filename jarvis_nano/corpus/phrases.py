@@ -10,8 +10,23 @@ from collections.abc import Iterable
 from functools import cache
 
 from . import lexicon
-from .lexicon import FEMALE_NAMES, F, M, MALE_NAMES, NUMBERS, PLURAL, SINGULAR, Adjective, Noun, adjective, adjectives
-from .lexicon import noun, nouns, suitable
+from .lexicon import (
+    FEMALE_NAMES,
+    MALE_NAMES,
+    NUMBERS,
+    PLURAL,
+    SINGULAR,
+    Adjective,
+    F,
+    M,
+    Noun,
+    adjective,
+    adjectives,
+    noun,
+    nouns,
+    suitable,
+    words,
+)
 from .morphology import gerund, noun_phrase, pronoun
 
 _SMALL = [adjective(a) for a in ("petit", "grand", "beau", "vieux", "joli")]
@@ -24,8 +39,8 @@ class Entity:
     __slots__ = ("agreement", "ce", "cod", "dat", "il", "le", "lemma", "lui", "possessed", "un", "voc")
 
     def __init__(
-        self, gender: str, number: str, le: str, un: tuple[str, ...] = (), possessed: tuple[str, ...] = (), ce: str = "",
-        lemma: str = "",
+        self, gender: str, number: str, le: str, un: tuple[str, ...] = (), possessed: tuple[str, ...] = (),
+        ce: str = "", lemma: str = "",
     ):  # fmt: skip
         self.agreement = (gender == F) + 2 * (number == PLURAL)  # index into (ms, fs, mp, fp)
         self.le, self.un, self.possessed = le, un, possessed
@@ -57,7 +72,9 @@ def the(n: Noun, number: str = SINGULAR, *adjs: Adjective) -> str:
 def _thing(n: Noun, extra: Iterable[Adjective], first: tuple[Adjective, ...] = (), number: str = SINGULAR) -> Entity:
     un = tuple(noun_phrase(n, "un", number, (*first, a)) for a in extra)
     possessed = tuple(noun_phrase(n, p, number, first) for p in POSSESSIVES)
-    return Entity(n.gender, number, the(n, number, *first), un, possessed, noun_phrase(n, "ce", number, first), n.singular)
+    return Entity(
+        n.gender, number, the(n, number, *first), un, possessed, noun_phrase(n, "ce", number, first), n.singular
+    )
 
 
 def _named(name: str, gender: str) -> Entity:
@@ -94,8 +111,8 @@ _DISHES = {
 def _dishes() -> list[Entity]:
     """Dishes: une tarte aux pommes, une soupe de carottes."""
     found = []
-    for words, (pattern, made_of) in _DISHES.items():
-        for n in map(noun, words.split()):
+    for lemmas, (pattern, made_of) in _DISHES.items():
+        for n in map(noun, lemmas.split()):
             ends = [pattern.format(noun(food).plural) for food in made_of.split()]
             un = tuple(f"{noun_phrase(n, 'un', SINGULAR, a)} {end}" for end in ends for a in ((), (adjective("bon"),)))
             found.append(Entity(n.gender, SINGULAR, the(n), un))
@@ -109,7 +126,9 @@ def entities(kind: str) -> tuple[Entity, ...]:
     if kind in ("animal", "person"):
         sizes = [adjective(a) for a in ("petit", "vieux", "jeune", "gros" if kind == "animal" else "grand")]
         plain = [_thing(n, traits) for n in nouns(kind)]
-        return tuple(plain * 2 + [_thing(n, traits, (a,)) for n in nouns(kind) for a in sizes if n.singular != "vieillard"])
+        return tuple(
+            plain * 2 + [_thing(n, traits, (a,)) for n in nouns(kind) for a in sizes if n.singular != "vieillard"]
+        )
     if kind == "name":
         return tuple([_named(n, M) for n in MALE_NAMES] + [_named(n, F) for n in FEMALE_NAMES])
     if kind == "pair":
@@ -146,7 +165,8 @@ def places() -> tuple[Place, ...]:
     return tuple(Place(n) for n in nouns("room", "ground", "water"))
 
 
-# -- noun phrases as strings ---------------------------------------------------------------------------------------
+# -- noun phrases as strings -----------------------------------------------------------------------------------------
+
 
 def _described(found: Iterable[Noun], determiner: str, number: str = SINGULAR) -> list[str]:
     """Each noun bare, with each adjective that suits it, and with a few adjectives before it."""
@@ -190,23 +210,25 @@ def _belongings() -> list[str]:
     return [f"{the(n)} de {owner}" for n in nouns("object") for owner in owners]
 
 
-def _some(kind: str, words: str) -> list[str]:
+def _some(kind: str, lemmas: str) -> list[str]:
     """Several of the named things, in the plural: de vieux gâteaux, trois tartes."""
-    found = [n for n in nouns(kind) if n.singular in words.split()]
+    found = [n for n in nouns(kind) if n.singular in lemmas.split()]
     return _described(found, "un", PLURAL) + [noun_phrase(n, c, PLURAL) for n in found for c in NUMBERS[:6]]
 
 
 def _obstacles() -> list[str]:
     """What stops a hero: la rivière était trop profonde, le pont était cassé."""
     facts = {
-        "water": "profond froid large", "ground": "étroit désert sombre long", "room": "sombre profond silencieux immense",
-        "landmark": "haut lourd solide vieux",
+        "water": "profond froid large", "ground": "étroit désert sombre long",
+        "room": "sombre profond silencieux étroit", "landmark": "haut lourd solide vieux",
     }  # fmt: skip
     phrases = []
     for kind, adjs in facts.items():
         for n in nouns(kind):
             for a in adjs.split():
-                phrases += [f"{the(n)} était {much}{adjective(a).form(n.gender, SINGULAR)}" for much in ("trop ", "très ")]
+                phrases += [
+                    f"{the(n)} était {much}{adjective(a).form(n.gender, SINGULAR)}" for much in ("trop ", "très ")
+                ]
     return phrases
 
 
@@ -245,10 +267,10 @@ _LISTED = {
     "doucement": "doucement|lentement|gaiement|tristement|calmement|poliment|longtemps|joyeusement|gentiment",
     "d'abord": "d'abord|ensuite|puis|après|enfin|pour finir",
     "temps": "beau|froid|chaud|doux|gris|très froid|très chaud|très beau",
-    "saison": "au printemps|en été|en automne|en hiver|quand il neige|quand il pleut|quand il fait froid|quand il fait beau",
-    "ciel froid": "le vent était froid|la pluie tombait|la neige tombait|l'orage grondait|le brouillard était épais|la nuit tombait",
-    "ciel faisait": "le soleil brillait|le vent soufflait|la neige tombait|la pluie tombait|l'orage grondait|les oiseaux chantaient",
-    "ciel brille": "le soleil brille|la lune brille|le vent souffle|la neige tombe|la pluie tombe|l'orage gronde|les étoiles brillent",
+    "saison": "au printemps|en été|en automne|en hiver|quand il neige|quand il pleut|quand il fait froid",
+    "ciel froid": "le vent était froid|la pluie tombait|la neige tombait|l'orage grondait|la nuit tombait",
+    "ciel faisait": "le soleil brillait|le vent soufflait|la neige tombait|la pluie tombait|l'orage grondait",
+    "ciel brille": "le soleil brille|la lune brille|le vent souffle|la neige tombe|l'orage gronde|les étoiles brillent",
     "ciel bruit": "le vent|la pluie|l'orage|les~oiseaux|la mer|la rivière|les~grenouilles|la chouette|le~coq",
     "coupe": "coupe|lave|prend|mélange|prépare|verse|ajoute",
     "verser": "verser|ajouter|mettre|prendre|mélanger",
@@ -269,13 +291,23 @@ def _listed_pools() -> dict[str, tuple[str, ...]]:
 @cache
 def pool(name: str) -> tuple[str, ...]:
     """The phrases of a named pool; KeyError names the pool that does not exist."""
-    objects, containers = nouns("object"), [noun(w) for w in "panier coffre sac seau valise boîte bourse charrette".split()]
+    objects, containers = (
+        nouns("object"),
+        [noun(w) for w in words("panier coffre sac seau valise boîte bourse charrette")],
+    )
     builders = {
         "un objet": lambda: _described(objects, "un"),
         "le objet": lambda: _described(objects, "le"),
         "ce objet": lambda: _described(objects, "ce"),
-        "des objets": lambda: _described(objects, "un", PLURAL)
-        + [noun_phrase(n, count, PLURAL, (a,)) for n in objects for count in NUMBERS[:4] for a in adjectives("color")],
+        "des objets": lambda: (
+            _described(objects, "un", PLURAL)
+            + [
+                noun_phrase(n, count, PLURAL, (a,))
+                for n in objects
+                for count in NUMBERS[:4]
+                for a in adjectives("color")
+            ]
+        ),
         "chose de": _belongings,
         "un animal": lambda: _described(nouns("animal"), "un"),
         "des animaux": lambda: _described(nouns("animal"), "un", PLURAL),
@@ -299,12 +331,13 @@ def pool(name: str) -> tuple[str, ...]:
         "un lieu dans": lambda: _described(nouns("room"), "un"),
         "ciel": lambda: [the(n) for n in nouns("sky") if n.singular not in ("ombre", "brouillard")],
         "eau": lambda: [the(n, SINGULAR, *a) for n in nouns("water") for a in ((), (adjective("grand"),))],
-        "un livre": lambda: _described([noun(w) for w in "livre lettre histoire message".split()], "un"),
+        "un livre": lambda: _described([noun(w) for w in words("livre lettre histoire message")], "un"),
         "une histoire": lambda: [
             f"{noun_phrase(noun('histoire'), 'un', SINGULAR, a)} de {n.singular}"
-            for n in nouns("person", "animal") for a in ((), (adjective("long"),), (adjective("beau"),))
+            for n in nouns("person", "animal")
+            for a in ((), (adjective("long"),), (adjective("beau"),))
         ],
-        "vêtement": lambda: "manteau chapeau bonnet foulard habit robe chaussures écharpe couverture lampe".split(),
+        "vêtement": lambda: words("manteau chapeau bonnet foulard habit robe chaussures écharpe couverture lampe"),
         "pommes": lambda: [n.plural for n in nouns("food")],
         "sel": lambda: [n.singular for n in nouns("mass")],
         "le sucre": lambda: [the(n) for n in nouns("mass")],
@@ -316,13 +349,15 @@ def pool(name: str) -> tuple[str, ...]:
         "croissant": lambda: _some("food", "gâteau biscuit croissant tarte crêpe galette") + _partitive("mass")[:6],
         "des poissons": lambda: _some("animal", "poisson crabe"),
         "des bêtes": lambda: _some("animal", "âne cheval mouton canard cochon agneau poule vache chèvre oie brebis"),
-        "barque": lambda: _described([noun(w) for w in "barque charrette vélo horloge chaise cloche".split()], "un"),
-        "lettre": lambda: _described([noun(w) for w in "lettre carte livre cadeau photo".split()], "un"),
+        "barque": lambda: _described([noun(w) for w in words("barque charrette vélo horloge chaise cloche")], "un"),
+        "lettre": lambda: _described([noun(w) for w in words("lettre carte livre cadeau photo")], "un"),
         "habit": lambda: _some("object", "manteau chapeau bonnet foulard habit robe écharpe gant"),
-        "instrument": lambda: [the(noun(w)) for w in "tambour violon flûte guitare cloche".split()],
-        "une chanson": lambda: _described([noun("chanson")], "un") + ["une chanson de " + the(n) for n in nouns("person")],
-        "arbre": lambda: _described([noun(w) for w in "arbre chêne sapin pommier olivier buisson".split()], "un"),
-        "à ouvrir": lambda: _described([noun(w) for w in "porte barrière coffre valise boîte".split()], "le"),
+        "instrument": lambda: [the(noun(w)) for w in words("tambour violon flûte guitare cloche")],
+        "une chanson": lambda: (
+            _described([noun("chanson")], "un") + ["une chanson de " + the(n) for n in nouns("person")]
+        ),
+        "arbre": lambda: _described([noun(w) for w in words("arbre chêne sapin pommier olivier buisson")], "un"),
+        "à ouvrir": lambda: _described([noun(w) for w in words("porte barrière coffre valise boîte")], "le"),
         "obstacle": _obstacles,
         "corps": _bodies,
         "gérondif": _gerunds,

@@ -1,8 +1,8 @@
-"""What the other texts say: dialogues, pages of a diary, descriptions, explanations. The marks are those of tales.py."""
+"""What the other texts say: dialogues, a diary, descriptions, explanations. The marks are those of tales.py."""
 
 from __future__ import annotations
 
-# -- dialogues, in the present; h and f are two named children, an animal and a person, … ---------------------------
+# -- dialogues, in the present; h and f are two named children, an animal and a person, … ----------------------------
 
 GREETING = """
 {h} {h rencontrer.p} {f} {:lieu}.
@@ -103,7 +103,7 @@ GOODBYE = """
 « {h.je revenir.f} {:demain} pour acheter {:un objet} », {h dire.p} {h}.
 """
 
-# -- a page of a diary, je, compound past -----------------------------------------------------------------------------
+# -- a page of a diary, je, compound past ----------------------------------------------------------------------------
 
 DAY = """
 {:récemment}, {m.je aller.c} {:vers} avec {r}.
@@ -129,7 +129,7 @@ Puis {m.je trouver.c} {:un objet} {:près}, et {r} {r être.c} {:très} {r=:joy}
 {m.je perdre.c} {:un objet}, mais {r} {r chercher.c} {:près}.
 {r} m'{r avoir.p} montré {:un objet} et {:des objets}.
 Nous sommes {b+entrer} dans {:un lieu dans} pour voir {:des objets}.
-{m.je avoir.c} peur, parce que {:un animal} est sorti de {:le lieu}.
+{m.je avoir.c} peur, parce que {a.un} {a sortir.c} de {:le lieu}.
 À midi, nous avons mangé {:aliment} et nous avons bu {:boisson}.
 Nous avons marché {:vers} et nous avons visité {:un lieu}.
 {r} {r aider.c} {:la personne} à {@work}.
@@ -143,7 +143,7 @@ Je n'oublierai jamais {:ce objet} de {:la personne}.
 Avant de dormir, {m.je écrire.c} une lettre à {:la personne}.
 """
 
-# -- descriptions, in the present -------------------------------------------------------------------------------------
+# -- descriptions, in the present ------------------------------------------------------------------------------------
 
 PORTRAIT = """
 {a} est {:un être}.
@@ -201,7 +201,7 @@ Pourquoi {v} {v.inv rire.p} ? Parce que {v.il} {v aimer.p} {v@fun.n}.
 {v} {v montrer.p} {:un objet} à {:une personne}.
 """
 
-# -- explanations -----------------------------------------------------------------------------------------------------
+# -- explanations ----------------------------------------------------------------------------------------------------
 
 RECIPE = """
 Pour préparer {d.un}, il faut {:ingrédients}, {:ingrédients} et {:masse simple}.
@@ -268,7 +268,7 @@ SCENES = {
     "season": "SEASON SEASON REASON SEASON REASON",
 }
 
-# -- what people do, and what things are for ----------------------------------------------------------------------------
+# -- what people do, and what things are for -------------------------------------------------------------------------
 
 TRADES = {
     "boulanger boulangère": "préparer {:croissant}|vendre {:croissant}|mélanger {:masse simple} et {:masse simple}",
@@ -277,12 +277,12 @@ TRADES = {
     "berger bergère": "nourrir {:des bêtes}|protéger {:des bêtes}|chercher {:des bêtes}|soigner {:des bêtes}",
     "fermier fermière": "nourrir {:des bêtes}|vendre {:aliment}|ramasser {:aliment}|soigner {:un animal}",
     "facteur": "apporter {:lettre} à {:la personne}|porter {:lettre}|chercher {:lettre}",
-    "médecin infirmière": "soigner {:la personne}|soigner {:une personne}|visiter {:une personne}|aider {:une personne}",
-    "marchand marchande": "vendre {:des objets}|acheter {:des objets}|vendre {:aliment}|montrer {:un objet} à {:la personne}",
-    "cuisinier cuisinière": "préparer {:aliment}|goûter {:masse}|couper {:aliment}|servir {:boisson} à {:la personne}",
+    "médecin infirmière": "soigner {:la personne}|soigner {:une personne}|écouter {:une personne}|aider {:la personne}",
+    "marchand marchande": "vendre {:des objets}|acheter {:aliment}|montrer {:un objet} à {:la personne}",
+    "cuisinier cuisinière": "préparer {:aliment}|goûter {:masse}|servir {:boisson} à {:la personne}",
     "peintre": "peindre {:un animal}|dessiner {:un lieu}|peindre {:un lieu}|regarder {:ciel}",
-    "forgeron ouvrier ouvrière": "réparer {:un objet}|construire {:un contenant}|réparer {:barque}|porter {:des objets}",
-    "musicien musicienne": "jouer de {:instrument}|écouter {:ciel bruit}|apprendre {:une chanson}|chanter {:une chanson}",
+    "forgeron ouvrier ouvrière": "réparer {:un objet}|construire {:un contenant}|porter {:des objets}",
+    "musicien musicienne": "jouer de {:instrument}|apprendre {:une chanson}|chanter {:une chanson}",
     "chanteuse": "chanter {:une chanson}|apprendre {:une chanson}|écouter {:ciel bruit}",
     "couturière": "couper {:habit}|réparer {:habit}|vendre {:habit}|laver {:habit}",
     "institutrice": "lire {:un livre}|raconter {:une histoire}|aider {:une personne}|apprendre {:une chanson}",
@@ -291,14 +291,16 @@ TRADES = {
 }
 
 USES = {
-    "couteau": "couper {:aliment}", "pelle": "planter {:des plantes}", "hache": "couper {:arbre}", "panier": "porter {:aliment}",
-    "crayon": "dessiner {:un animal}", "cahier": "écrire {:une histoire}", "clé": "ouvrir {:à ouvrir}",
+    "couteau": "couper {:aliment}", "pelle": "planter {:des plantes}", "hache": "couper {:arbre}",
+    "panier": "porter {:aliment}", "crayon": "dessiner {:un animal}", "cahier": "écrire {:une histoire}",
+    "clé": "ouvrir {:à ouvrir}",
     "lampe": "voir {:un lieu} la nuit", "lanterne": "traverser {:le lieu} la nuit", "échelle": "cueillir {:aliment}",
     "corde": "tirer {:un objet}", "seau": "laver {:le objet}", "bouteille": "porter {:masse simple}",
     "tasse": "boire {:boisson}", "assiette": "manger {:aliment}", "barque": "traverser {:eau}",
     "charrette": "porter {:des objets}", "violon": "jouer {:une chanson}", "flûte": "jouer {:une chanson}",
     "guitare": "jouer {:une chanson}", "marteau": "réparer {:un objet}", "outil": "construire {:un contenant}",
-    "coffre": "ranger {:des objets}", "valise": "ranger {:habit}", "balai": "nettoyer {:le lieu}", "lettre": "inviter {:la personne}",
-    "plume": "écrire à {:la personne}", "photo": "montrer {:un lieu} à {:la personne}", "carte": "trouver {:le lieu}",
+    "coffre": "ranger {:des objets}", "valise": "ranger {:habit}", "balai": "nettoyer {:le lieu}",
+    "lettre": "inviter {:la personne}", "plume": "écrire à {:la personne}",
+    "photo": "montrer {:un lieu} à {:la personne}", "carte": "trouver {:le lieu}",
     "vélo": "aller {:vers}", "cloche": "appeler {:la personne}",
 }  # fmt: skip

@@ -1,11 +1,12 @@
 """What the tales say: the moves of each kind of text, and the sentences that can make each move.
 
-A text is one line of each of its moves, in order; the other kinds of text are in scenes.py. stories.py gives the
+A text is one line of each of its moves, in order; the other kinds of text are in scenes.py. schemas.py gives the
 meaning of what stands in braces; in short:
 
 {h} le renard · {h.un} · {h.il} · {h.lui} · {h.son o} sa clé · {h=triste} agreed · {h=:mood} any such adjective, agreed
 {h partir.s} verb agreed, tense p present, i imperfect, s simple past, c compound past, q pluperfect, f future
-{h partir.s !pas} negated · {h.je voir.c} with its pronoun · {h.inv dire.s} dit-il · {h@work.i} any such action · {h@work.n} infinitive
+{h partir.s !pas} negated · {h.je voir.c} with its pronoun · {h.inv dire.s} dit-il
+{h@work.i} any such action · {h@work.n} or {@work} in the infinitive
 {:lieu} any phrase of a pool · {h|ton|votre} by number · {h|a|b|c|d} by gender and number · {o+perdre} participle agreed
 h hero, f friend, b both of them, o thing, p another thing, a another animal, v another person
 """
@@ -85,7 +86,7 @@ aller {:vers}
 
 SAYS = ("dire", "répondre", "murmurer", "expliquer")
 
-# -- tales ------------------------------------------------------------------------------------------------------------
+# -- tales -----------------------------------------------------------------------------------------------------------
 
 OPENING = """
 Il était une fois {h.un} qui {h vivre.i} {l.where_un}.
@@ -245,14 +246,14 @@ Pour remercier {h}, {f} {h.dat} {f offrir.s} {:un objet}.
 """
 LESSON = """
 {h} {h comprendre.s} que {f} {f être.i} {:très} {f=:trait}.
-Ainsi, {h} et {:la personne} devinrent amis.
+Ainsi, {b} devinrent {b|ami|amie|amis|amies}, et {b.il} {b@fun.s}.
 {f} {f dire.s} : « {f.je aimer.p} beaucoup {f.je @fun.n} avec {h|toi|vous}. »
 Depuis ce jour, {h} {h aider.i} toujours {:la personne} et {:la personne}.
 {h} {h promettre.s} à {f} de {h@fun.n}.
 Alors {b.il} {b se mettre.s} à {@fun}.
 """
 
-# -- which moves make a tale, in order; several names: one of them --------------------------------------------------
+# -- which moves make a tale, in order; several names: one of them ---------------------------------------------------
 
 TALES = {
     "lost": "OPENING HABITS LOSING SEARCHING MEETING ASKING TELLING OBSTACLE HELP FINDING THANKS ENDING",

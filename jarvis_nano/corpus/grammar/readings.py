@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import NamedTuple
 
-from . import lexicon
-from .lexicon import ADJECTIVES, FEMALE_NAMES, MALE_NAMES, NOUNS, PLURAL, SINGULAR, VERBS, F, M
-from .morphology import IMPERATIVE, TENSES, forms, gerund, participle
+from jarvis_nano.corpus import lexicon
+from jarvis_nano.corpus.lexicon import ADJECTIVES, FEMALE_NAMES, MALE_NAMES, NOUNS, PLURAL, SINGULAR, VERBS, F, M, words
+from jarvis_nano.corpus.morphology import IMPERATIVE, TENSES, forms, gerund, participle
 
 
 class Token(NamedTuple):
@@ -49,17 +49,20 @@ IMPERSONAL = {
 BEFORE_VOWEL = {a.before_vowel: a.ms for a in ADJECTIVES if a.before_vowel}
 NOT_BEFORE_VOWEL = {a.ms: a.before_vowel for a in ADJECTIVES if a.before_vowel}
 # After « avoir », without an article: avoir faim; the second set goes on with « de ».
-BARE_AFTER_AVOIR = frozenset("faim soif froid chaud peur sommeil raison tort mal".split())
-BARE_THEN_DE = frozenset("peur besoin envie".split())
-WEATHER = frozenset("beau froid chaud doux gris sombre frais nuit jour mauvais bon".split())
+BARE_AFTER_AVOIR = frozenset(words("faim soif froid chaud peur sommeil raison tort mal"))
+BARE_THEN_DE = frozenset(words("peur besoin envie"))
+WEATHER = frozenset(words("beau froid chaud doux gris sombre frais nuit jour mauvais bon"))
 ADVERBS = frozenset(
-    lexicon.MANNER_ADVERBS + lexicon.FREQUENCY_ADVERBS
-    + tuple(
-        "aussi encore déjà bientôt demain hier aujourd'hui ici là partout dehors loin enfin alors ensuite puis gentiment tôt "
-        "tard maintenant après avant d'abord soudain aussitôt ensemble fort mieux toujours jamais-ci jusque-là volontiers".split()
+    (
+        *lexicon.MANNER_ADVERBS, *lexicon.FREQUENCY_ADVERBS, *words(
+            """
+            aussi encore déjà bientôt demain hier aujourd'hui ici là partout dehors loin enfin alors ensuite puis
+            gentiment tôt tard maintenant après avant d'abord soudain aussitôt ensemble fort mieux toujours volontiers
+            """
+        )
     )
 )  # fmt: skip
-DEGREES = frozenset((*lexicon.DEGREE_ADVERBS, "bien", "un peu", "toujours", "aussi", "encore", "presque", "enfin", "plus", "moins"))
+DEGREES = frozenset((*lexicon.DEGREE_ADVERBS, *words("bien toujours aussi encore presque enfin plus moins")))
 EXTRA_ADVERBIALS = (
     "peu après", "le soir", "après une heure", "après deux jours", "un peu plus tard", "à la nuit", "à la fin du jour",
     "après le voyage", "après le repas", "au petit matin", "tôt le matin", "avant le jour", "à midi", "dans la nuit",
@@ -114,8 +117,8 @@ def readings() -> Readings:
         lexicon.RECENT_OPENERS, lexicon.NEXT_OPENERS, lexicon.SEQUENCE_OPENERS, EXTRA_ADVERBIALS,
     )  # fmt: skip
     for phrase in {phrase for group in openers for phrase in group if not phrase.startswith("quand ")}:
-        words = tuple(token.word for token in tokenize(phrase, r))
-        _add(r.fixed, words[0], words)
+        phrase_words = tuple(token.word for token in tokenize(phrase, r))
+        _add(r.fixed, phrase_words[0], phrase_words)
     for options in r.fixed.values():
         options.sort(key=len, reverse=True)
     r.known = _known_words(r)
@@ -123,14 +126,19 @@ def readings() -> Readings:
 
 
 _GRAMMAR_WORDS = frozenset(
-    "le la l' les un une des du de au aux à ce cet cette ces mon ma mes ton ta tes son sa ses notre nos votre vos leur leurs "
-    "quel quelle quels quelles chaque plusieurs quelques aucun aucune tout toute tous toutes je tu il elle on nous vous ils "
-    "elles me te se lui y en moi toi eux qui que où quoi ne pas plus jamais rien guère personne quelque quelqu'un cela ça "
-    "et ou mais car donc puis alors si quand comme lorsque puisque parce pendant dès est-ce combien comment pourquoi "
-    "dans sur sous devant derrière vers chez avec sans pour par après avant depuis entre contre jusque grâce près loin non "
-    "côté bord milieu autour fond face bout cause au-dessus au-dessous voici voilà fois peu moins aussi plein tant presque "
-    "oui merci bonjour bonsoir salut bravo attention hélas accord revoir secours chance plaisir journée debout ans besoin "
-    "envie ni ainsi nommé nommée nommés nommées là là-bas d'abord d'accord aujourd'hui".split()
+    words(
+        """
+        le la l' les un une des du de au aux à ce cet cette ces mon ma mes ton ta tes son sa ses notre nos votre vos
+        leur leurs quel quelle quels quelles chaque plusieurs quelques aucun aucune tout toute tous toutes je tu il
+        elle on nous vous ils elles me te se lui y en moi toi eux qui que où quoi ne pas plus jamais rien guère
+        personne quelque quelqu'un cela ça et ou mais car donc puis alors si quand comme lorsque puisque parce pendant
+        dès est-ce combien comment pourquoi dans sur sous devant derrière vers chez avec sans pour par après avant
+        depuis entre contre jusque grâce près loin non côté bord milieu autour fond face bout cause au-dessus
+        au-dessous voici voilà fois peu moins aussi plein tant presque oui merci bonjour bonsoir salut bravo attention
+        hélas revoir secours chance plaisir journée debout ans besoin envie ni ainsi nommé nommée nommés nommées
+        là-bas d'abord d'accord aujourd'hui
+        """
+    )
 )
 
 
@@ -138,17 +146,23 @@ def _known_words(r: Readings) -> frozenset[str]:
     """Every word that the parser can read, to name an unknown one at once."""
     tables = (r.nouns, r.adjectives, r.verbs, r.imperatives, r.participles, r.gerunds)
     known = set().union(*tables) | r.infinitives | ADVERBS | DEGREES | WEATHER | set(IMPERSONAL)
-    known |= {word for options in r.fixed.values() for words in options for word in words}
+    known |= {word for options in r.fixed.values() for phrase in options for word in phrase}
     return frozenset(known | BARE_AFTER_AVOIR | BARE_THEN_DE | _GRAMMAR_WORDS | _WHOLE | set(lexicon.NUMBERS))
 
 
-# -- tokens ------------------------------------------------------------------------------------------------------------
+# -- tokens ----------------------------------------------------------------------------------------------------------
 
 _WHOLE = frozenset(
-    "après-midi jour-là matin-là soir-là nuit-là ce-là peut-être là-bas arc-en-ciel arcs-en-ciel grand-père grand-mère "
-    "grands-pères grands-mères moment-là temps-là est-ce".split()
+    words(
+        """
+        après-midi jour-là matin-là soir-là nuit-là peut-être là-bas arc-en-ciel arcs-en-ciel grand-père grand-mère
+        grands-pères grands-mères moment-là temps-là est-ce
+        """
+    )
 )
-_TOKEN = re.compile(r"aujourd'hui|quelqu'un|d'abord|d'accord|[^\W\d_]+(?:-[^\W\d_]+)*'?|\d+|[«».,;:!?…]|\S", re.IGNORECASE)
+_TOKEN = re.compile(
+    r"aujourd'hui|quelqu'un|d'abord|d'accord|[^\W\d_]+(?:-[^\W\d_]+)*'?|\d+|[«».,;:!?…]|\S", re.IGNORECASE
+)
 _ENCLITIC = re.compile(r"(-t)?-(je|tu|il|elle|on|nous|vous|ils|elles|moi|toi|le|la|les|lui|leur|y|en)$")
 ELISIONS = {
     "j'": "je", "m'": "me", "t'": "te", "s'": "se", "n'": "ne", "c'": "ce", "qu'": "que", "d'": "de", "l'": "l'",

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .lexicon import NUMBERS, PLURAL, SINGULAR, F, M
-from .morphology import vowel_sound
-from .readings import BEFORE_VOWEL, DEGREES, NOT_BEFORE_VOWEL, Readings, Token, readings
+from jarvis_nano.corpus.lexicon import DEGREE_ADVERBS, NUMBERS, PLURAL, SINGULAR, F, M, words
+from jarvis_nano.corpus.morphology import vowel_sound
+
+from .readings import BEFORE_VOWEL, NOT_BEFORE_VOWEL, Readings, Token, readings
 
 Fault = tuple[int, str]  # token index, message
 Results = dict[Any, Fault | None]
@@ -26,27 +27,28 @@ _DETERMINERS: dict[str, tuple[str, str]] = {
     "leur": (_BOTH, SINGULAR), "nos": (_BOTH, PLURAL), "vos": (_BOTH, PLURAL), "leurs": (_BOTH, PLURAL),
     "quel": (M, SINGULAR), "quelle": (F, SINGULAR), "quels": (M, PLURAL), "quelles": (F, PLURAL),
     "chaque": (_BOTH, SINGULAR), "plusieurs": (_BOTH, PLURAL), "quelques": (_BOTH, PLURAL), "aucun": (M, SINGULAR),
-    "aucune": (F, SINGULAR), **{number: (_BOTH, PLURAL) for number in NUMBERS},
+    "aucune": (F, SINGULAR), **dict.fromkeys(NUMBERS, (_BOTH, PLURAL)),
 }  # fmt: skip
-_BEFORE_NUMBER = frozenset("les mes tes ses ces nos vos leurs".split())
+_BEFORE_NUMBER = frozenset(words("les mes tes ses ces nos vos leurs"))
 _QUANTITIES = (
     ("beaucoup", "de"), ("un", "peu", "de"), ("trop", "de"), ("assez", "de"), ("combien", "de"), ("plein", "de"),
     ("tant", "de"), ("moins", "de"), ("plus", "de"),
 )  # fmt: skip
 _MASSES = frozenset({"mass", "drink", "food"})
+_BARE = frozenset(words("mass drink person animal idea plant time family sky"))  # une histoire de roi, un pot de miel
 _PRONOUNS = {
     "quelqu'un": M, "personne": M, "rien": M, "tout": M, "cela": M, "ça": M, "lui": M, "elle": F, "moi": _BOTH,
     "toi": _BOTH,
 }  # fmt: skip
 _PLURAL_PRONOUNS = {"eux": M, "elles": F, "nous": _BOTH, "vous": _BOTH}
 _PREPOSITIONS = frozenset(
-    "dans sur sous devant derrière vers chez avec sans pour par pendant après avant depuis entre contre".split()
+    words("dans sur sous devant derrière vers chez avec sans pour par pendant après avant depuis entre contre")
 )
 _BEFORE_DE = (
     ("près",), ("loin",), ("non", "loin"), ("à", "côté"), ("au", "bord"), ("au", "milieu"), ("autour",), ("au", "fond"),
     ("en", "face"), ("au", "bout"), ("à", "cause"), ("au-dessus",), ("au-dessous",),
 )  # fmt: skip
-_AFTER_EN = frozenset("silence été hiver automne chemin colère ville retard paix forêt voyage secret".split())
+_AFTER_EN = frozenset(words("silence été hiver automne chemin colère ville retard paix forêt voyage secret"))
 _GENDERS = {M: "masculin", F: "féminin"}
 _NUMBERS = {SINGULAR: "singulier", PLURAL: "pluriel"}
 
@@ -104,7 +106,6 @@ class NounParser:
         word = self.see(i)
         if word and word[0].isupper():
             self.put(out, (i + 1, self.r.names[word.lower()], SINGULAR))
-            self._named_tail(out, i + 1, self.r.names[word.lower()], SINGULAR)
             return out
         if word in _PRONOUNS:
             self.put(out, (i + 1, _PRONOUNS[word], SINGULAR))
@@ -139,7 +140,7 @@ class NounParser:
         elif word in ("tout", "toute", "tous", "toutes"):
             article = {"tout": "le", "toute": "la", "tous": "les", "toutes": "les"}[word]
             if self.words[i + 1] in (article, "l'"):
-                yield i + 2, F if word[-1] == "e" or word == "toutes" else M, PLURAL if article == "les" else SINGULAR, ""
+                yield i + 2, F if "toute" in word else M, PLURAL if article == "les" else SINGULAR, ""
         elif word == "de":
             following = self.words[i + 1]
             if following in ("la", "l'"):
@@ -161,7 +162,7 @@ class NounParser:
                 if fault and not self.relaxed:
                     continue
                 for end, other in self._after(j + 1, gender, num).items():
-                    self.put(out, (end, gender, num, kind), fault, other)
+                    self.put(out, (end, gender, num, kind), fault or other)  # the noun explains both
             if any(b for _, _, b in self.r.adjectives.get(self.words[j], ())) and len(before) < 2:
                 before.append(j)
                 j += 1
@@ -210,7 +211,7 @@ class NounParser:
     def _after(self, i: int, gender: str, num: str) -> Results:
         """Adjectives after the noun: nothing, one, or two with « et »."""
         out: Results = {i: None}
-        start = i + 1 if self.see(i) in DEGREES and self.words[i] in ("très", "trop", "si", "assez", "plutôt", "vraiment") else i
+        start = i + 1 if self.see(i) in DEGREE_ADVERBS else i
         for end, fault in self._adjective(start, gender, num, i == start).items():
             self.put(out, end, fault)
             if self.see(end) == "et":
@@ -240,7 +241,7 @@ class NounParser:
                 self.put(out, end, fault)
             if self.words[i] == "de":
                 for g, n, kind in self.r.nouns.get(self.see(i + 1), ()):
-                    if n == PLURAL or kind in ("mass", "drink", "person", "animal", "idea", "plant", "time", "family", "sky"):
+                    if n == PLURAL or kind in _BARE:
                         self.put(out, i + 2)
                         for end, fault in self._adjective(i + 2, g, n, True).items():
                             self.put(out, end, fault)
@@ -260,11 +261,8 @@ class NounParser:
             elif self.words[i + 2] == "et" and self.words[i + 3][:1].isupper():
                 self.put(out, i + 4, fault)
 
-    def _named_tail(self, out: Results, i: int, gender: str, num: str) -> None:
-        """A name with an apposition or a relative clause is read by the caller; nothing here takes a complement."""
-
     def _relative(self, out: Results, key: tuple[int, str, str]) -> None:
-        """« qui », « que », « où » after a phrase; the clause parser knows how."""
+        """« qui », « que », « où » after a phrase; clauses.py knows how."""
 
     @memo
     def phrases(self, i: int, negated: bool = False) -> Results:
@@ -351,17 +349,15 @@ class NounParser:
         found: Results = {}
         if word in _PREPOSITIONS:
             found = self.pronouns(i + 1) | self.phrases(i + 1)
-        elif word == "jusque":
-            found = self.after_a(i + 1)
-        elif word == "grâce":
+        elif word in ("jusque", "grâce"):
             found = self.after_a(i + 1)
         elif word in ("à", "au", "aux"):
             found = dict(self.after_a(i))
         elif word == "en" and self.words[i + 1] in _AFTER_EN:
             return {i + 2: None}
-        for words in _BEFORE_DE:
-            if word == words[0] and tuple(self.words[i : i + len(words)]) == words:
-                found = found | self.after_de(i + len(words))
+        for start in _BEFORE_DE:
+            if word == start[0] and tuple(self.words[i : i + len(start)]) == start:
+                found = found | self.after_de(i + len(start))
         for (end, _, _), fault in found.items():
             self.put(out, end, fault)
         return out

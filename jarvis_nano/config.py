@@ -173,19 +173,19 @@ class Preset:
 
 PRESETS: dict[str, Preset] = {
     "nano": Preset(
-        "2–5 M weights: minutes on two CPU cores",
+        "2 M weights: minutes on two CPU cores",
         ModelConfig(
-            vocab_size=4096,
+            vocab_size=2048,
             context=256,
             n_layers=4,
-            n_heads=4,
-            d_model=256,
+            n_heads=3,
+            d_model=192,
             norm="rmsnorm",
             positions="rotary",
             mlp="relu2",
             qk_norm=True,
         ),
-        TrainConfig(optimizer="muon", learning_rate=3e-3, schedule="wsd"),
+        TrainConfig(steps=800, batch_size=16, optimizer="muon", learning_rate=3e-3, schedule="wsd", decay=0.4),
     ),
     "mini": Preset(
         "the original project's 6 layers × 384: hours on a CPU, minutes on a GPU",

@@ -11,6 +11,7 @@ from pathlib import Path
 from jarvis_nano.corpus import assistant, stories
 from jarvis_nano.corpus.documents import Document
 
+MAX_VOCABULARY = 2048  # tokens: it knows some 3,000 words, and no tokenizer can make more pieces than there are
 KNOWLEDGE_SHARE = 0.1  # of the bytes: sums, capitals and facts, so that tuning only has to teach the form of an answer
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jarvis_nano.corpus import holdout
-from jarvis_nano.corpus.builtin import Builtin
+from jarvis_nano.corpus.builtin import MAX_VOCABULARY, Builtin
 from jarvis_nano.corpus.documents import write_corpus
 from jarvis_nano.corpus.sources import fingerprint, read_documents
 from jarvis_nano.corpus.writing import folder_beside
@@ -32,6 +32,7 @@ class Prepared:
 
 def builtin_folder(builtin: Builtin, vocab_size: int) -> Path:
     """data/builtin-<hash>, written if it is not there: the corpus, the instructions and a tokenizer for both."""
+    vocab_size = min(vocab_size, MAX_VOCABULARY)
     folder = DATA / f"builtin-{_hash(builtin.fingerprint(), vocab_size)}"
     if not folder.exists():
         with folder_beside(folder) as beside:

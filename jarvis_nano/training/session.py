@@ -86,4 +86,6 @@ def _served(folder: Path, wanted: bool) -> Iterator[TensorBoard | None]:
 
 def _announce(server: TensorBoard, display: TrainingDisplay) -> None:
     """In a thread of its own: TensorBoard takes seconds to start."""
-    display.note(f"TensorBoard: {server.url}" if server.url else str(server.problem))
+    text = f"TensorBoard: {server.url}" if server.url else server.problem
+    if text:  # neither where the run ended first
+        display.note(text)

@@ -30,7 +30,7 @@ class StoryScore:
 
 
 def write_stories(model: Transformer, tokenizer: Tokenizer, count: int, *, temperature: float, seed: int) -> list[str]:
-    """`count` texts without a prompt. What the model had not ended at its limit is cut after the last whole sentence."""
+    """`count` texts without a prompt; one that had not ended at the limit is cut after its last whole sentence."""
     end = tokenizer.special_id("</s>")
     room = min(MAX_TOKENS, model.config.context - 1)
     rows = generate_batch(

@@ -174,7 +174,7 @@ class Trainer:
         nats, tokens, hits = world.sum(sums).tolist()
         result = HeldOut(nats, int(tokens), hits)
         self.eval_loss = result.loss if tokens else None
-        if self.recorder:
+        if self.recorder and tokens:
             self.recorder.validation(self.step, result, self.validation.bits_per_byte(result), self.model)
         return result
 

@@ -117,10 +117,14 @@ def _summary(run: Path, result: HeldOut | None, validation: Validation) -> str:
     if result is None:
         return f"{run} is finished already; give it more --steps to go on"
     bits = validation.bits_per_byte(result)
-    return (
-        f"{run}: {bits:.3f} bits per byte on {validation.n_bytes:,} held-out bytes (loss {result.loss:.3f}, perplexity "
-        f'{result.perplexity:.1f}); next: python scripts/sample.py {run} "Il était une fois"'
-    )
+    if bits is None:
+        figures = "no held-out text to judge by (one document, or all alike)"
+    else:
+        figures = (
+            f"{bits:.3f} bits per byte on {validation.n_bytes:,} held-out bytes "
+            f"(loss {result.loss:.3f}, perplexity {result.perplexity:.1f})"
+        )
+    return f'{run}: {figures}; next: python scripts/sample.py {run} "Il était une fois"'
 
 
 def _choose_run(settings: Pretrain, preset: str) -> Path:

@@ -8,7 +8,8 @@ import pytest
 from jarvis_nano.config import ModelConfig, TrainConfig
 from jarvis_nano.training.pretrain import Pretrain
 
-WORDS = "le la un une chat chien maison arbre mange voit aime grand petit rouge vert dans sur avec et puis où été".split()
+TEXT = "le la un une chat chien maison arbre mange voit aime grand petit rouge vert dans sur avec et puis où été"
+WORDS = TEXT.split()
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +28,14 @@ def settings(corpus, tmp_path, monkeypatch):
     monkeypatch.delenv("JARVIS_NANO_RUNS", raising=False)
     model = ModelConfig(vocab_size=340, context=32, n_layers=2, n_heads=2, d_model=32, dropout=0.1)
     train = TrainConfig(
-        steps=12, batch_size=4, learning_rate=1e-2, log_every=1, eval_every=5, save_every=5, sample_every=6, eval_batches=2
+        steps=12,
+        batch_size=4,
+        learning_rate=1e-2,
+        log_every=1,
+        eval_every=5,
+        eval_batches=2,
+        save_every=5,
+        sample_every=6,
     )
     return Pretrain(data=(str(corpus),), run="a", model=model, train=train, tensorboard=False, threads=1)
 

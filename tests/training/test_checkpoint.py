@@ -65,7 +65,11 @@ def test_damage_is_named_with_a_way_out(tmp_path, model, name, damage):
 
 def test_a_failed_save_leaves_the_old_checkpoint_and_nothing_else(tmp_path, model, monkeypatch):
     save(tmp_path, model, 1)
-    monkeypatch.setattr(checkpoint, "_sync", lambda path: (_ for _ in ()).throw(OSError(28, "No space left", str(path))))
+
+    def full(path):
+        raise OSError(28, "No space left", str(path))
+
+    monkeypatch.setattr(checkpoint, "_sync", full)
     with pytest.raises(OSError, match="No space"):
         save(tmp_path, model, 2)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["step_00000001"]

@@ -160,7 +160,8 @@ def test_only_the_last_checkpoints_and_the_best_are_kept(settings, change):
     assert "step_00000020" in kept
     assert len(kept) <= 2
     best = min(path for path in runs.checkpoints(Path("runs/a")))
-    assert json.loads((best / "state.json").read_text())["eval_loss"] <= min(evals[step] for step in evals if step < 20) + 1e-9
+    lowest = min(evals[step] for step in evals if step < 20)
+    assert json.loads((best / "state.json").read_text())["eval_loss"] <= lowest + 1e-9
 
 
 def test_metrics_hold_the_original_tags(settings):

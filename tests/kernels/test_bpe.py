@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -391,7 +392,9 @@ def test_an_encoder_survives_pickle_threads_and_fork(pairs):
     with ThreadPoolExecutor(8) as pool:
         assert [ids.tolist() for ids in pool.map(copy.encode, texts)] == want
     if hasattr(os, "fork"):
-        child = os.fork()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12: threads were started above
+            child = os.fork()
         if child == 0:
             os._exit(encoder.encode(FRENCH).tolist() != library.encode(FRENCH))
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

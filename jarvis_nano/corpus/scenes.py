@@ -197,6 +197,7 @@ PEOPLE = """
 {v} {v vouloir.p} {v@work.n}, mais {v.il} {v trouver.p !pas} {v.son o}.
 {v} {v parler.p} avec {:la personne} et {v regarder.p} {:ciel}.
 Que fait {v} ? {v.il} {v@work.p}.
+Pourquoi {v} {v.inv porter.p} {:un objet} ? Parce que {v.il} {v vouloir.p} {v@work.n}.
 Pourquoi {v} {v.inv rire.p} ? Parce que {v.il} {v aimer.p} {v@fun.n}.
 {v} {v montrer.p} {:un objet} à {:une personne}.
 """
@@ -253,6 +254,7 @@ REASON = """
 Pourquoi {a} {a.inv dormir.p} {:lieu le} ? Parce que {a.il} {a être.p} {a=:mood}.
 Quand il neige, {a} {a se cacher.p} {:lieu} ou {:près}.
 {a} {a chanter.p} quand {:ciel brille}, mais {a.il} {a se cacher.p} quand il pleut.
+Pourquoi {a} {a.inv chanter.p} {:lieu} ? Parce que {a.il} {a aimer.p} {:ciel bruit}.
 {a} {a chercher.p} {:aliment}, parce que {a.il} {a avoir.p} faim.
 """
 

@@ -170,6 +170,7 @@ ASKING = """
 « {f|As-tu vu|Avez-vous vu} {h.mon o} ? » {f.dat} {h demander.s} {h}.
 {h} {f.dat} {h demander.s} : « {f|As-tu|Avez-vous} trouvé {h.mon o} {q.where} ? »
 « Pourquoi {h.q pleurer.p} ? » {f demander.s} {f}.
+« Qui a pris {h.mon o} ? » {h.inv demander.s} à {f}.
 {f} {h.dat} {f demander.s} : « Que {h.q chercher.p} {q.where} ? »
 « {h.je chercher.p} {h.mon o}. {f|Peux-tu|Pouvez-vous} {h|m'|nous }aider ? » {h demander.s} {h}.
 {h} {h expliquer.s} que {h.il} {h chercher.i} {h.son o}.
@@ -210,6 +211,7 @@ JOINING = """
 « {h.je vouloir.p} {h.je @trip.n}. {f|Viens|Venez} avec {h|moi|nous} ! » {h dire.s} {h}.
 {f} {h.dat} {f demander.s} : « {h|Veux-tu|Voulez-vous} {h.tu @fun.n} avec {f|moi|nous} ? »
 « {f.je connaître.p} {:le lieu}. {f.je pouvoir.p} {h|t'|vous }aider », {f dire.s} {f}.
+« Qui habite {q.where} ? » {h.inv demander.s} à {f} {:doucement}.
 {f} {f aimer.i} aussi {f@trip.n}, et {b.il} {b partir.s} ensemble {q.to}.
 « {h|Prends|Prenez} {:ce objet} et {h|regarde|regardez} bien le chemin », {f dire.s} {f}.
 """

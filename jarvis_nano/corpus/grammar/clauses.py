@@ -216,7 +216,7 @@ class ClauseParser(ComplementParser):
     def _inverted_clause(self, out: Results, i: int) -> None:
         """« Au bord de l'étang vivait un roi »: a place, the verb, its subject."""
         for end, fault in self.prepositional(i).items():
-            self._verb_then_subject(out, end, fault)
+            self._verb_then_subject(out, end + (self.see(end) == ","), fault)
 
     def _verb_then_subject(self, out: Results, i: int, fault: Fault | None, gap: bool = False) -> None:
         """A verb and then its noun subject: « vivait un roi », « que fait le chat », « où est ma clé »."""

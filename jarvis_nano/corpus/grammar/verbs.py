@@ -64,9 +64,10 @@ class VerbParser(NounParser):
             for after, nothing, other in self._negation(k, negated, j):
                 if (fault or other) and not self.relaxed:
                     continue
-                self._simple(out, after, infinitive, person, clitics, negated, nothing, (fault, other), j)
+                meant = negated or after > k  # « mange pas de pain » is meant as a negation
+                self._simple(out, after, infinitive, person, clitics, meant, nothing, (fault, other), j)
                 if infinitive in ("être", "avoir"):
-                    self._compound(out, after, infinitive, person, gender, clitics, negated, nothing, (fault, other))
+                    self._compound(out, after, infinitive, person, gender, clitics, meant, nothing, (fault, other))
         return out
 
     def _turned_subject(self, i: int, person: int, gender: str) -> bool:

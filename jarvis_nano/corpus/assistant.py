@@ -72,12 +72,12 @@ KINDS: dict[str, Kind] = {
     "greeting": Kind(
         lambda rng, split: intents.draw(rng, split, intents.GREETINGS),
         lambda example, answer: intents.judge(example.response, answer),
-        weight=2,
+        weight=3,
     ),
     "story": Kind(
         questions.draw, lambda example, answer: questions.judge(example.instruction, example.response, answer), weight=4
     ),
-    "arithmetic": Kind(sums.draw, lambda example, answer: sums.judge(example.response, answer), weight=3, direct=True),
+    "arithmetic": Kind(sums.draw, lambda example, answer: sums.judge(example.response, answer), weight=4, direct=True),
     "capital": Kind(lambda rng, split: _draw_fact(rng, split, (facts.CAPITAL,)), _judge_fact, weight=2, direct=True),
     "fact": Kind(lambda rng, split: _draw_fact(rng, split, facts.RELATIONS), _judge_fact, weight=4, direct=True),
     "plural": _rewriting("plural"),
@@ -89,7 +89,7 @@ KINDS: dict[str, Kind] = {
     "refusal": Kind(
         lambda rng, split: intents.draw(rng, split, intents.REFUSALS),
         lambda example, answer: intents.judge(example.response, answer),
-        weight=2,
+        weight=3,
         direct=True,
     ),
     "description": Kind(

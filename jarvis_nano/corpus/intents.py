@@ -74,6 +74,7 @@ GREETINGS = (
         Merci, c'est parfait.
         Super, merci !
         Je te remercie.
+        Je te remercie, Jarvis.
         Je te remercie beaucoup.
         C'est gentil, merci.
         Merci, tu m'as bien aidé.
@@ -88,6 +89,7 @@ GREETINGS = (
         À bientôt !
         À demain !
         À plus tard !
+        À plus tard, Jarvis !
         Je dois partir, au revoir !
         Je m'en vais.
         Salut, à demain !
@@ -188,6 +190,10 @@ GREETINGS = (
         lines("""Bravo !
         Bravo Jarvis !
         Bien joué !
+        Bien joué, Jarvis !
+        Bien joué, bravo !
+        Tu es vraiment génial !
+        Tu es vraiment très fort !
         Tu es génial !
         Tu es très fort !
         Tu es intelligent !
@@ -212,7 +218,9 @@ GREETINGS = (
         Excuse-moi, je me suis trompé.
         C'est ma faute, pardon.
         Pardon, c'est une erreur.
-        Je m'excuse."""),
+        Je m'excuse.
+        Je m'excuse, pardon.
+        Excuse-moi, je suis désolé."""),
         ("Ce n'est pas grave.",),
     ),
 )

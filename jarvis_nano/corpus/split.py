@@ -27,10 +27,13 @@ def side(key: str) -> Split:
 
 @cache
 def share(wordings: tuple[str, ...], split: Split) -> tuple[str, ...]:
-    """The wordings of one split. A list of twelve is short for tossing coins: the lowest ranks are held out."""
-    ordered = sorted(wordings, key=rank)
-    n_held_out = -(-len(ordered) // ONE_WORDING_IN)
-    return tuple(ordered[:n_held_out] if split == "held_out" else ordered[n_held_out:])
+    """The wordings of one split: the lowest ranks are held out, as a dozen is too short for tossing coins.
+
+    The first wording, the plainest, is always trained on: it is what people type into a chat.
+    """
+    ordered = sorted(wordings[1:], key=rank)
+    n_held_out = -(-len(wordings) // ONE_WORDING_IN)
+    return tuple(ordered[:n_held_out]) if split == "held_out" else (wordings[0], *ordered[n_held_out:])
 
 
 def pick(rng: random.Random, wordings: tuple[str, ...], split: Split) -> str:

@@ -133,7 +133,8 @@ def test_the_answer_to_another_instruction_is_wrong(held_out):
         pairs = [rng.sample(examples, 2) for _ in range(400)]
         pairs = [(one, other) for one, other in pairs if one.response != other.response]
         taken = sum(assistant.is_right(one, other.response) for one, other in pairs)
-        assert taken <= 0.04 * len(pairs), f"{kind}: {taken} of {len(pairs)} foreign answers accepted"
+        allowed = 0.1 if kind == "greeting" else 0.0  # two wordings of one intent share its replies
+        assert taken <= allowed * len(pairs), f"{kind}: {taken} of {len(pairs)} foreign answers accepted"
 
 
 def test_an_empty_answer_an_echo_and_a_longer_answer_are_wrong(held_out):

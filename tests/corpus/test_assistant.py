@@ -133,7 +133,8 @@ def test_the_answer_to_another_instruction_is_wrong(held_out):
         pairs = [rng.sample(examples, 2) for _ in range(400)]
         pairs = [(one, other) for one, other in pairs if one.response != other.response]
         taken = sum(assistant.is_right(one, other.response) for one, other in pairs)
-        allowed = 0.1 if kind == "greeting" else 0.0  # two wordings of one intent share its replies
+        # « 7 + 5 » may be answered « 5 + 7 = 12 »; two wordings of one intent share its replies
+        allowed = {"greeting": 0.1, "arithmetic": 0.02}.get(kind, 0.0)
         assert taken <= allowed * len(pairs), f"{kind}: {taken} of {len(pairs)} foreign answers accepted"
 
 

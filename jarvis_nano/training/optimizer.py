@@ -19,7 +19,7 @@ def build(model: Transformer, config: TrainConfig) -> list[torch.optim.Optimizer
     """
     matrices, embeddings, vectors = [], [], []
     for name, parameter in model.named_parameters():
-        if parameter.dim() < 2 or name.endswith("qk_scale"):
+        if parameter.dim() < 2:
             vectors.append(parameter)
         elif name.startswith("blocks."):
             matrices.append(parameter)

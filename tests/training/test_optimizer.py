@@ -50,8 +50,7 @@ def test_each_parameter_is_in_one_group_and_only_matrices_decay(name):
     assert sorted(map(id, found)) == sorted(map(id, model.parameters()))
     for group in groups:
         for parameter in group["params"]:
-            is_vector = parameter.dim() == 1 or parameter.shape[0] == 2  # norms, biases, the scales of q and k
-            assert (group["weight_decay"] == 0) == is_vector
+            assert (group["weight_decay"] == 0) == (parameter.dim() == 1)
 
 
 def test_cosine_schedule_at_its_landmarks():

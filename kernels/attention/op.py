@@ -118,7 +118,9 @@ def causal_attention(
 
 def _check(q: Tensor, k: Tensor, v: Tensor, window: int | None, document: Tensor | None) -> None:
     if q.dim() != 4 or k.dim() != 4:
-        raise UserError(f"q {tuple(q.shape)} and k {tuple(k.shape)}: expected four dimensions, (batch, heads, time, width)")
+        raise UserError(
+            f"q {tuple(q.shape)} and k {tuple(k.shape)}: expected four dimensions, (batch, heads, time, width)"
+        )
     B, H, T, D = q.shape
     _, Hkv, S, _ = k.shape
     if k.shape != v.shape or k.shape[0] != B or k.shape[3] != D or D == 0:
@@ -127,7 +129,9 @@ def _check(q: Tensor, k: Tensor, v: Tensor, window: int | None, document: Tensor
             "keys, width) with q's batch and width, the width at least 1"
         )
     if Hkv == 0 or H % Hkv:
-        raise UserError(f"{H} query heads cannot share {Hkv} key heads evenly; the first must be a multiple of the second")
+        raise UserError(
+            f"{H} query heads cannot share {Hkv} key heads evenly; the first must be a multiple of the second"
+        )
     if S < T:
         raise UserError(f"{T} queries but {S} keys; the queries are the last of the keys' positions")
     if not q.dtype == k.dtype == v.dtype:
@@ -136,5 +140,5 @@ def _check(q: Tensor, k: Tensor, v: Tensor, window: int | None, document: Tensor
         raise UserError(f"a window of {window}; expected at least 1, which is the position itself")
     if document is not None and (document.shape != (B, S) or document.is_floating_point()):
         raise UserError(
-            f"document ids {tuple(document.shape)} in {document.dtype}; expected whole numbers ({B}, {S}), one for each key"
+            f"document ids {tuple(document.shape)} in {document.dtype}; expected whole numbers ({B}, {S}), one a key"
         )

@@ -42,9 +42,10 @@ def forward(
     can rebuild each probability from its score alone.
     """
     q_wide, k_wide, v_wide = _widened(q, k, v)
-    scores = _scores(q_wide, k_wide, scale, window, document)
-    lse = torch.logsumexp(scores, dim=-1)
-    out = torch.exp(scores - lse[..., None]) @ v_wide
+    with torch.autocast(q.device.type, enabled=False):  # it would multiply in bfloat16
+        scores = _scores(q_wide, k_wide, scale, window, document)
+        lse = torch.logsumexp(scores, dim=-1)
+        out = torch.exp(scores - lse[..., None]) @ v_wide
     # (B, T, H, D) in memory: the caller's reshape to (B, T, H·D) is then free
     out = out.to(q.dtype).transpose(1, 2).contiguous().transpose(1, 2)
     return out, lse
@@ -64,12 +65,13 @@ def backward(
     """Gradients dq (B, H, T, D), dk and dv (B, Hkv, S, D) from d_out (B, H, T, D)."""
     q_wide, k_wide, v_wide = _widened(q, k, v)
     d_out_wide = d_out.to(q_wide.dtype)
-    p = torch.exp(_scores(q_wide, k_wide, scale, window, document) - lse[..., None])
     delta = (d_out_wide * out.to(q_wide.dtype)).sum(-1, keepdim=True)
-    d_scores = p * (d_out_wide @ v_wide.transpose(-1, -2) - delta) * scale
-    dq = d_scores @ k_wide
-    dk = d_scores.transpose(-1, -2) @ q_wide
-    dv = p.transpose(-1, -2) @ d_out_wide
+    with torch.autocast(q.device.type, enabled=False):
+        p = torch.exp(_scores(q_wide, k_wide, scale, window, document) - lse[..., None])
+        d_scores = p * (d_out_wide @ v_wide.transpose(-1, -2) - delta) * scale
+        dq = d_scores @ k_wide
+        dk = d_scores.transpose(-1, -2) @ q_wide
+        dv = p.transpose(-1, -2) @ d_out_wide
     return _like(dq, q), _like(_summed_over_group(dk, k), k), _like(_summed_over_group(dv, v), v)
 
 

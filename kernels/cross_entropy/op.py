@@ -20,8 +20,8 @@ _FORWARD = (
     " -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)"
 )
 _BACKWARD = (
-    "(Tensor d_loss, Tensor x, Tensor weight, Tensor target, Tensor dx, Tensor d_weight, int ignore_index, float z_loss,"
-    " bool needs_dx, bool needs_d_weight) -> (Tensor, Tensor)"
+    "(Tensor d_loss, Tensor x, Tensor weight, Tensor target, Tensor dx, Tensor d_weight, int ignore_index,"
+    " float z_loss, bool needs_dx, bool needs_d_weight) -> (Tensor, Tensor)"
 )
 _ROWS = (
     "(Tensor(a!) logits, Tensor target, Tensor(b!) loss, Tensor(c!) log_z, Tensor(d!) entropy, Tensor(e!) hit,"
@@ -127,9 +127,13 @@ def linear_cross_entropy(
     UserError on what does not fit. (z_loss: PaLM, Chowdhery et al. 2022, §5.)
     """
     if weight.dim() != 2 or x.dim() == 0 or x.shape[-1] != weight.shape[1] or weight.shape[0] == 0:
-        raise UserError(f"weight {tuple(weight.shape)} does not fit x {tuple(x.shape)}; expected (ids, {x.shape[-1:]})")
+        raise UserError(
+            f"weight {tuple(weight.shape)} does not fit x {tuple(x.shape)}; expected a width of {x.shape[-1:]}"
+        )
     if target.shape != x.shape[:-1]:
-        raise UserError(f"targets {tuple(target.shape)} for x {tuple(x.shape)}; expected one a row, {tuple(x.shape[:-1])}")
+        raise UserError(
+            f"targets {tuple(target.shape)} for x {tuple(x.shape)}; expected one a row, {tuple(x.shape[:-1])}"
+        )
     if target.dtype != torch.int64:
         raise UserError(f"targets in {target.dtype}; expected torch.int64")
     shape = target.shape

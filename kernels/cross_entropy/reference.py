@@ -1,12 +1,14 @@
 """Output head and cross-entropy as on paper: all logits at once, in float32 at least (float64 stays, for gradcheck).
 
-Slow, obvious, and the twin that every kernel is checked against. It checks no arguments: op.py does.
+Slow, obvious, and the twin that every kernel is checked against. Shapes are op.py's to check, values are checked here.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+from jarvis_nano.errors import UserError
 
 
 def forward(
@@ -29,9 +31,10 @@ def forward(
     log_z = torch.logsumexp(logits, dim=-1)
     log_p = logits - log_z[:, None]
     chosen = torch.where(counted, target, 0)
+    if not torch.compiler.is_compiling():
+        check_targets(chosen, weight.shape[0])
     loss = -log_p.gather(1, chosen[:, None])[:, 0] + z_loss * log_z.square()
-    p = log_p.exp()
-    entropy = -torch.where(p > 0, p * log_p, 0.0).sum(-1)
+    entropy = torch.special.entr(log_p.exp()).sum(-1)  # entr(p) = -p log p, 0 at 0
     hit = (logits.argmax(-1) == chosen).to(loss.dtype)
     figures = (torch.where(counted, figure, 0.0) for figure in (loss, log_z, entropy, hit))
     return *figures, loss.new_empty(0), loss.new_empty(0)  # type: ignore[return-value]
@@ -59,9 +62,22 @@ def backward(
     onehot = torch.nn.functional.one_hot(torch.where(counted, target, 0), weight.shape[0])
     d_logits = torch.exp(logits - log_z) * (1 + 2 * z_loss * log_z) - onehot
     d_logits = d_logits * torch.where(counted, d_loss.to(logits.dtype), 0.0)[:, None]
-    return (d_logits @ weight.to(logits.dtype)).to(x.dtype), (d_logits.T @ x.to(logits.dtype)).to(weight.dtype)
+    with torch.autocast(x.device.type, enabled=False):
+        dx, d_weight = d_logits @ weight.to(logits.dtype), d_logits.T @ x.to(logits.dtype)
+    return dx.to(x.dtype), d_weight.to(weight.dtype)
+
+
+def check_targets(target: Tensor, vocabulary: int) -> None:
+    """UserError when a counted target is not an id: reading its logit would read elsewhere."""
+    if target.numel() == 0:
+        return
+    low, high = (bound.item() for bound in target.aminmax())
+    if low < 0 or high >= vocabulary:
+        wrong = high if high >= vocabulary else low
+        raise UserError(f"target {wrong} is no id of this weight; expected 0 to {vocabulary - 1}, or ignore_index")
 
 
 def _logits(x: Tensor, weight: Tensor) -> Tensor:
     wide = torch.promote_types(torch.promote_types(x.dtype, weight.dtype), torch.float32)
-    return x.to(wide) @ weight.to(wide).T
+    with torch.autocast(x.device.type, enabled=False):  # it would multiply in bfloat16
+        return x.to(wide) @ weight.to(wide).T

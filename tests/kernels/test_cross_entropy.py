@@ -1,0 +1,356 @@
+"""Output head with cross-entropy in every backend against torch in float64; docs/cross_entropy.md has the maths."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from functools import cache
+
+import error_rule
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from jarvis_nano import kernels
+from jarvis_nano.errors import UserError
+from jarvis_nano.kernels.cross_entropy import chunks
+from jarvis_nano.kernels.cross_entropy.op import OP
+
+BACKENDS = ("reference", "cpp")
+NAMES = ("loss", "log_z", "entropy", "hit")
+# (N, C, V): one of each, less than a vector, no multiple of one, more rows than a chunk, long rows, no rows
+UGLY = [(1, 1, 1), (5, 3, 7), (239, 24, 113), (600, 8, 1001), (17, 8, 20_011), (0, 4, 9)]
+ATOL = {torch.float32: 1e-6, torch.bfloat16: 1e-3}
+
+
+def needs(backend: str) -> None:
+    if reason := OP.why_not(backend, "cpu"):
+        pytest.skip(reason)
+
+
+def arguments(N: int, C: int, V: int, ignored: float = 0.2, dtype=torch.float32) -> tuple[Tensor, Tensor, Tensor]:
+    """x, weight, target with that share of ignored ones."""
+    generator = torch.Generator().manual_seed(N + C + V)
+    x, weight = torch.randn(N, C, generator=generator), torch.randn(V, C, generator=generator) * 0.5
+    target = torch.randint(0, V, (N,), generator=generator)
+    target[torch.rand(N, generator=generator) < ignored] = -100
+    return x.to(dtype), weight.to(dtype), target
+
+
+def of_torch(x: Tensor, weight: Tensor, target: Tensor, z_loss: float) -> tuple[Tensor, ...]:
+    """The same figures from torch's own functions."""
+    logits = F.linear(x, weight)
+    counted = target != -100
+    log_z, log_p = logits.logsumexp(-1), logits.log_softmax(-1)
+    loss = F.cross_entropy(logits, target, reduction="none") + z_loss * log_z.square() * counted
+    hit = (logits.argmax(-1) == target).to(x.dtype)
+    return loss, log_z * counted, torch.special.entr(log_p.exp()).sum(-1) * counted, hit
+
+
+def with_gradients(run, x: Tensor, weight: Tensor, reduce) -> dict[str, Tensor]:
+    x, weight = x.detach().requires_grad_(), weight.detach().requires_grad_()
+    figures = run(x, weight)
+    gradients = torch.autograd.grad(reduce(figures[0]), (x, weight))
+    return {**{n: f.detach() for n, f in zip(NAMES, figures)}, "dx": gradients[0], "d_weight": gradients[1]}
+
+
+def mean(loss: Tensor) -> Tensor:
+    return loss.sum() / max(1, len(loss))
+
+
+def uneven(loss: Tensor) -> Tensor:
+    return (loss * torch.linspace(-1, 2, len(loss), dtype=loss.dtype)).sum()
+
+
+@cache
+def torch_twice(i: int, reduce, dtype: torch.dtype) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """torch's results for the i-th ugly shape in float64, and in the dtype."""
+    x, weight, target = arguments(*UGLY[i], *VARIANTS[i % 3][1:], dtype)
+
+    def run(x, weight):
+        return of_torch(x, weight, target, VARIANTS[i % 3][0])
+
+    return with_gradients(run, x.double(), weight.double(), reduce), with_gradients(run, x, weight, reduce)
+
+
+VARIANTS = [(0.0, 0.0), (1e-2, 0.2), (0.0, 0.2)]  # z_loss, the share of ignored targets
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("reduce", [mean, uneven])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_error_is_at_most_twice_that_of_torch(backend, reduce, dtype, monkeypatch):
+    needs(backend)
+    monkeypatch.setattr(chunks, "_LOGITS_IN_A_CHUNK", 1)  # then 512 rows are a chunk, however few the ids
+    for i, shape in enumerate(UGLY):
+        z_loss, ignored = VARIANTS[i % 3]
+        x, weight, target = arguments(*shape, ignored, dtype)
+
+        def run(x, weight, target=target, z_loss=z_loss):
+            return kernels.linear_cross_entropy(x, weight, target, z_loss=z_loss, backend=backend)
+
+        found = with_gradients(run, x, weight, reduce)
+        truth, theirs = torch_twice(i, reduce, dtype)
+        for name in truth:
+            assert found[name].dtype == (torch.float32 if name in NAMES else dtype)
+            atol = ATOL[dtype] * max(1.0, truth[name].abs().max().item() if truth[name].numel() else 0)
+            error_rule.check(f"{name} {shape}", found[name], theirs[name], truth[name], atol)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_narrow_x_and_a_wide_weight_are_computed_in_float32(backend):
+    """What autocast sends: activations in bfloat16, parameters in float32."""
+    needs(backend)
+    x, weight, target = arguments(70, 16, 300)
+
+    def run(x, weight):
+        return kernels.linear_cross_entropy(x, weight, target, backend=backend)
+
+    with torch.autocast("cpu", torch.bfloat16):
+        found = with_gradients(run, x.bfloat16(), weight, mean)
+    truth = with_gradients(lambda x, w: of_torch(x, w, target, 0), x.bfloat16().double(), weight.double(), mean)
+    assert found["dx"].dtype == torch.bfloat16
+    assert found["d_weight"].dtype == found["loss"].dtype == torch.float32
+    for name in ("loss", "log_z", "entropy", "d_weight"):
+        torch.testing.assert_close(found[name].double(), truth[name], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("z_loss", [0.0, 0.1])
+def test_the_references_gradient_is_the_derivative(z_loss):
+    x, weight, target = arguments(4, 3, 5, 0.3, torch.float64)
+    assert (target == -100).any()
+
+    def run(x, weight):
+        return kernels.linear_cross_entropy(x, weight, target, z_loss=z_loss, backend="reference").loss
+
+    assert torch.autograd.gradcheck(run, (x.requires_grad_(), weight.requires_grad_()))
+
+
+def test_opcheck():
+    needs("cpp")
+    x, weight, target = arguments(6, 4, 11)
+    kernels.linear_cross_entropy(x, weight, target, backend="cpp")  # a choice loads the kernels
+    ops = torch.ops.jarvis_nano
+    for needed in ((True, True), (False, True)):
+        arguments_in = (x.t().contiguous().t(), weight, target, -100, 0.1, *needed)
+        torch.library.opcheck(ops.linear_cross_entropy.default, arguments_in)
+        *_, dx, d_weight = ops.linear_cross_entropy.default(*arguments_in)
+        for d_loss in (torch.full((1,), 0.5).expand(6), torch.arange(6.0)):  # one backward a sum, the other not
+            torch.library.opcheck(
+                ops.linear_cross_entropy_backward.default, (d_loss, x, weight, target, dx, d_weight, -100, 0.1, *needed)
+            )
+    figures = [torch.empty(6) for _ in range(4)]
+    torch.library.opcheck(ops.cross_entropy_rows_.default, (x @ weight.T, target.clamp_min(0), *figures, 0.1, True))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_compiled_in_one_graph_gives_what_eager_gives(backend):
+    needs(backend)
+    torch._dynamo.reset()
+    x, weight, target = arguments(40, 16, 100)
+
+    def step(x, weight):
+        figures = kernels.linear_cross_entropy(
+            x.view(4, 10, 16), weight, target.view(4, 10), z_loss=1e-3, backend=backend
+        )
+        return tuple(figure.flatten() for figure in figures)
+
+    inductor = "inductor" if backend == "cpp" else "aot_eager"  # the reference is plain torch
+    compiled = with_gradients(torch.compile(step, fullgraph=True, backend=inductor), x, weight, torch.sum)
+    eager = with_gradients(step, x, weight, torch.sum)
+    for name in eager:
+        torch.testing.assert_close(compiled[name], eager[name], rtol=1e-5, atol=1e-5)
+
+
+def test_fake_tensors_pass_through():
+    needs("cpp")
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    with FakeTensorMode():
+        x, weight = torch.empty(2, 3, 8, requires_grad=True), torch.empty(50, 8, requires_grad=True)
+        figures = kernels.linear_cross_entropy(x, weight, torch.zeros(2, 3, dtype=torch.int64), backend="cpp")
+        figures.loss.mean().backward()
+    assert all(figure.shape == (2, 3) for figure in figures)
+    assert weight.grad.shape == (50, 8)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_strides_and_leading_dimensions_do_not_matter(backend):
+    needs(backend)
+    x, weight, target = arguments(60, 12, 40)
+
+    def run(x, weight, target):
+        return lambda: with_gradients(
+            lambda x, w: kernels.linear_cross_entropy(x, w, target, backend=backend), x, weight, torch.sum
+        )
+
+    plain = run(x, weight, target)()
+    strided = run(torch.stack([x, x], 2)[..., 0], weight.t().contiguous().t(), torch.stack([target] * 2, 1)[:, 0])()
+    folded = run(x.view(3, 4, 5, 12), weight, target.view(3, 4, 5))()
+    assert folded["loss"].shape == (3, 4, 5)
+    for name in plain:
+        torch.testing.assert_close(strided[name], plain[name], rtol=1e-5, atol=1e-6)
+        assert torch.equal(folded[name].view_as(plain[name]), plain[name])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_ignored_tokens_leave_no_trace(backend):
+    needs(backend)
+    x, weight, target = arguments(30, 8, 20, ignored=0.5)
+    counted = target != -100
+
+    def run(x, target):
+        return with_gradients(
+            lambda x, w: kernels.linear_cross_entropy(x, w, target, z_loss=0.1, backend=backend), x, weight, torch.sum
+        )
+
+    whole, alone = run(x, target), run(x[counted], target[counted])
+    for name in (*NAMES, "dx"):
+        torch.testing.assert_close(whole[name][counted], alone[name])
+        assert not whole[name][~counted].any()
+    torch.testing.assert_close(whole["d_weight"], alone["d_weight"])
+    nothing = run(x, torch.full_like(target, -100))
+    assert not any(figure.any() for figure in nothing.values())
+    other = kernels.linear_cross_entropy(x, weight, target.where(counted, 3), ignore_index=3, backend=backend)
+    assert not other.loss[~counted].any()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_an_ignored_token_would_send_back_does_not_count(backend):
+    """1/p weights and the like are infinite exactly where nothing is counted."""
+    needs(backend)
+    x, weight, target = arguments(20, 8, 30)
+    gradient = torch.ones(20).masked_fill(target == -100, float("inf"))
+
+    def run(gradient):
+        leaves = [x.detach().requires_grad_(), weight.detach().requires_grad_()]
+        loss = kernels.linear_cross_entropy(*leaves, target, backend=backend).loss
+        return torch.autograd.grad(loss, leaves, gradient)
+
+    for found, expected in zip(run(gradient), run(torch.ones(20))):
+        torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_hit_is_the_first_of_the_largest(backend):
+    needs(backend)
+    x, weight = torch.ones(4, 1), torch.tensor([1.0, 3, 2, 3, 0, 3, 1, 1, 1, 3])[:, None]
+    figures = kernels.linear_cross_entropy(x, weight, torch.tensor([1, 3, 9, 2]), backend=backend)
+    assert figures.hit.tolist() == [1, 0, 0, 0]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_only_the_loss_has_a_gradient_and_only_for_what_wants_one(backend):
+    needs(backend)
+    x, weight, target = arguments(6, 4, 10)
+    figures = kernels.linear_cross_entropy(x.requires_grad_(), weight, target, backend=backend)
+    assert [figure.requires_grad for figure in figures] == [True, False, False, False]
+    figures.loss.sum().backward()
+    assert weight.grad is None
+    frozen = kernels.linear_cross_entropy(x.detach(), weight.requires_grad_(), target, backend=backend)
+    frozen.loss.sum().backward()
+    assert x.grad.any()
+    assert weight.grad.any()
+    with torch.no_grad():
+        assert not kernels.linear_cross_entropy(x, weight, target, backend=backend).loss.requires_grad
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_second_backward_gives_the_same(backend):
+    needs(backend)
+    x, weight, target = arguments(40, 8, 50)
+    leaves = [x.requires_grad_(), weight.requires_grad_()]
+    loss = kernels.linear_cross_entropy(*leaves, target, backend=backend).loss
+    for reduce in (mean, uneven):
+        once, twice = (torch.autograd.grad(reduce(loss), leaves, retain_graph=True) for _ in range(2))
+        assert all(torch.equal(a, b) for a, b in zip(once, twice))
+
+
+def test_repeats_are_equal_bit_for_bit():
+    needs("cpp")
+    x, weight, target = arguments(1300, 16, 4500)
+
+    def run():
+        return with_gradients(lambda x, w: kernels.linear_cross_entropy(x, w, target, backend="cpp"), x, weight, mean)
+
+    first = run()
+    for _ in range(10):
+        again = run()
+        assert all(torch.equal(first[name], again[name]) for name in first)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_logits_of_any_size_do_not_overflow(backend):
+    needs(backend)
+    x, weight, target = arguments(20, 8, 30, ignored=0)
+    found = with_gradients(
+        lambda x, w: kernels.linear_cross_entropy(x, w, target, backend=backend), x * 1e4, weight, mean
+    )
+    truth = with_gradients(lambda x, w: of_torch(x, w, target, 0), (x * 1e4).double(), weight.double(), mean)
+    for name in truth:
+        torch.testing.assert_close(found[name].double(), truth[name], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_not_a_number_stays_visible(backend):
+    needs(backend)
+    x, weight, target = arguments(9, 8, 30, ignored=0)
+    x[4, 2] = float("nan")
+    figures = kernels.linear_cross_entropy(x, weight, target, backend=backend)
+    assert figures.loss.isnan().nonzero().tolist() == figures.entropy.isnan().nonzero().tolist() == [[4]]
+
+
+def test_the_chunks_share_one_buffer_of_bounded_size():
+    x, weight, _ = arguments(1500, 4, 9000)
+    seen = [(rows, logits.data_ptr()) for rows, _, logits in chunks.logits_in_chunks(x, weight)]
+    assert len({pointer for _, pointer in seen}) == 1
+    assert max(rows.stop - rows.start for rows, _ in seen) <= 600
+    assert [rows.start for rows, _ in seen[1:]] == [rows.stop for rows, _ in seen[:-1]]
+    assert seen[-1][0].stop == 1500
+
+
+@pytest.mark.parametrize(
+    ("x", "weight", "target", "says"),
+    [
+        (torch.zeros(2, 3), torch.zeros(5, 4), torch.zeros(2).long(), r"weight \(5, 4\) does not fit x \(2, 3\)"),
+        (torch.zeros(2, 3), torch.zeros(0, 3), torch.zeros(2).long(), r"weight \(0, 3\)"),
+        (torch.zeros(2, 3), torch.zeros(5, 3), torch.zeros(3).long(), r"targets \(3,\) for x \(2, 3\)"),
+        (torch.zeros(2, 3), torch.zeros(5, 3), torch.zeros(2), "float32; expected torch.int64"),
+        (torch.zeros(2, 3), torch.zeros(5, 3), torch.tensor([1, 5]), "target 5 .* 0 to 4"),
+        (torch.zeros(2, 3), torch.zeros(5, 3), torch.tensor([-1, 4]), "target -1 .* 0 to 4"),
+    ],
+)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_cannot_run_says_why(backend, x, weight, target, says):
+    needs(backend)
+    with pytest.raises(UserError, match=says):
+        kernels.linear_cross_entropy(x, weight, target, backend=backend)
+
+
+def test_the_raw_op_checks_before_it_reads_memory():
+    needs("cpp")
+    logits, target, figures = torch.zeros(3, 8), torch.zeros(3).long(), [torch.zeros(3) for _ in range(4)]
+    rows = torch.ops.jarvis_nano.cross_entropy_rows_.default
+    for broken in (
+        (logits.double(), target, *figures),
+        (logits[:2], target, *figures),
+        (logits, target.int(), *figures),
+        (logits, target + 8, *figures),
+        (logits, target, torch.zeros(2), *figures[1:]),
+        (torch.zeros(8, 3).t(), target, *figures),
+    ):
+        with pytest.raises(RuntimeError, match="cross_entropy: "):
+            rows(*broken, 0.0, True)
+
+
+def test_portable_code_obeys_the_same_rule():
+    needs("cpp")
+    program = (
+        "import sys, pytest, torch\nimport jarvis_nano._ops\nassert torch.ops.jarvis_nano.cpu_avx2() == 0\n"
+        f"sys.exit(pytest.main(['-qx', '-p', 'no:cacheprovider', {__file__!r}, '-k', 'cpp and (error or hit)']))"
+    )
+    environment = {**os.environ, "JARVIS_NANO_CPU": "portable"}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -43,18 +43,32 @@ def test_conjugation(verb: str, tense: str) -> None:
 
 @pytest.mark.parametrize(
     ("verb", "expected"),
-    [("manger", "mange mangeons mangez"), ("aller", "va allons allez"), ("être", "sois soyons soyez"), ("finir", "finis finissons finissez"),
-     ("ouvrir", "ouvre ouvrons ouvrez"), ("dire", "dis disons dites")],
-)  # fmt: skip
+    [
+        ("manger", "mange mangeons mangez"),
+        ("aller", "va allons allez"),
+        ("être", "sois soyons soyez"),
+        ("finir", "finis finissons finissez"),
+        ("ouvrir", "ouvre ouvrons ouvrez"),
+        ("dire", "dis disons dites"),
+    ],
+)
 def test_imperative(verb: str, expected: str) -> None:
     assert [conjugate(verb, IMPERATIVE, person) for person in (2, 4, 5)] == expected.split()
 
 
 @pytest.mark.parametrize(
     ("verb", "gender", "number", "expected"),
-    [("partir", F, PLURAL, "parties"), ("prendre", M, PLURAL, "pris"), ("prendre", F, SINGULAR, "prise"), ("ouvrir", F, PLURAL, "ouvertes"),
-     ("devoir", M, SINGULAR, "dû"), ("devoir", F, SINGULAR, "due"), ("lire", F, SINGULAR, "lue"), ("choisir", M, PLURAL, "choisis")],
-)  # fmt: skip
+    [
+        ("partir", F, PLURAL, "parties"),
+        ("prendre", M, PLURAL, "pris"),
+        ("prendre", F, SINGULAR, "prise"),
+        ("ouvrir", F, PLURAL, "ouvertes"),
+        ("devoir", M, SINGULAR, "dû"),
+        ("devoir", F, SINGULAR, "due"),
+        ("lire", F, SINGULAR, "lue"),
+        ("choisir", M, PLURAL, "choisis"),
+    ],
+)
 def test_participles_agree(verb: str, gender: str, number: str, expected: str) -> None:
     assert participle(verb, gender, number) == expected
 
@@ -81,19 +95,38 @@ def test_every_verb_has_every_form() -> None:
 
 @pytest.mark.parametrize(
     ("word", "following", "joined"),
-    [("le", "arbre", "l'arbre"), ("le", "hibou", "le hibou"), ("la", "histoire", "l'histoire"), ("la", "hutte", "la hutte"),
-     ("que", "elle", "qu'elle"), ("je", "écoute", "j'écoute"), ("si", "ils dorment", "s'ils dorment"), ("si", "elle", "si elle"),
-     ("de", "onze", "de onze"), ("ne", "y a pas", "n'y a pas"), ("parce que", "il", "parce qu'il"), ("Le", "ours", "L'ours")],
-)  # fmt: skip
+    [
+        ("le", "arbre", "l'arbre"),
+        ("le", "hibou", "le hibou"),
+        ("la", "histoire", "l'histoire"),
+        ("la", "hutte", "la hutte"),
+        ("que", "elle", "qu'elle"),
+        ("je", "écoute", "j'écoute"),
+        ("si", "ils dorment", "s'ils dorment"),
+        ("si", "elle", "si elle"),
+        ("de", "onze", "de onze"),
+        ("ne", "y a pas", "n'y a pas"),
+        ("parce que", "il", "parce qu'il"),
+        ("Le", "ours", "L'ours"),
+    ],
+)
 def test_elision(word: str, following: str, joined: str) -> None:
     assert morphology.elide(word, following) == joined
 
 
 @pytest.mark.parametrize(
     ("preposition", "phrase", "joined"),
-    [("de", "le lac", "du lac"), ("à", "les enfants", "aux enfants"), ("près de", "les arbres", "près des arbres"), ("de", "l'eau", "de l'eau"),
-     ("de", "un ami", "d'un ami"), ("à", "la mer", "à la mer"), ("dans", "le lac", "dans le lac"), ("de", "Émile", "d'Émile")],
-)  # fmt: skip
+    [
+        ("de", "le lac", "du lac"),
+        ("à", "les enfants", "aux enfants"),
+        ("près de", "les arbres", "près des arbres"),
+        ("de", "l'eau", "de l'eau"),
+        ("de", "un ami", "d'un ami"),
+        ("à", "la mer", "à la mer"),
+        ("dans", "le lac", "dans le lac"),
+        ("de", "Émile", "d'Émile"),
+    ],
+)
 def test_contraction(preposition: str, phrase: str, joined: str) -> None:
     assert morphology.with_preposition(preposition, phrase) == joined
 

@@ -181,7 +181,8 @@ def backward(
 
 def ahead_of_time() -> Iterator[tuple[str, Any, dict[str, str], dict[str, Any], int]]:
     """The configurations to compile without a GPU: (name, kernel, signature, constants, warps), for the tests."""
-    for dtype, n_columns, rms in itertools.product(("*bf16", "*fp32"), (768, MAX_COLUMNS), (False, True)):
+    widths = (("*bf16", 768), ("*bf16", MAX_COLUMNS), ("*fp32", MAX_COLUMNS))
+    for (dtype, n_columns), rms in itertools.product(widths, (False, True)):
         name = f"{'rms' if rms else 'layer'} {dtype[1:]} {n_columns}"
         rows, columns, warps = tile(n_columns)
         shape = {"RMS": rms, "ROWS": rows, "COLUMNS": columns}

@@ -145,7 +145,7 @@ def build_command(home: Path | None):
             self.force = True  # ninja compiles only what changed; setuptools alone would miss a changed flag
 
         def build_extensions(self) -> None:
-            compiler = os.environ.get("CXX", "c++")
+            compiler = os.environ.get("CXX") or "c++"
             if shutil.which(compiler.split()[0]) is None and shutil.which("g++") is None:
                 sys.exit(
                     "jarvis_nano: no C++ compiler found, and the kernels are compiled here. Install one and run this "

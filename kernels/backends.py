@@ -107,7 +107,7 @@ def _resolve(name: str, backend: str, device: str, dtype: torch.dtype) -> str:
 
 
 def _first_usable(op: Op, device: str, dtype: torch.dtype) -> tuple[str, list[str]]:
-    reasons = []
+    reasons: list[str] = []
     for name in ORDER.get(device, ("reference",)):
         if name not in op.load:
             continue

@@ -12,39 +12,79 @@ GREETING = """
 {:moment}, {f} {f aller.p} {:vers} et {f rencontrer.p} {h}.
 """
 HELLO = """
-« Bonjour, {f.voc} ! Où {f.q aller.p} avec {:ce objet} ? » {h demander.p} {h}.
-« Bonjour, {f.voc} ! Que {f.q faire.p} {:lieu le} ? » {h demander.p} {h}.
-{h} {h dire.p} : « Bonjour, {f.voc} ! Est-ce que {f.tu vouloir.p} {f.tu @fun.n} ? »
-« Salut, {f.voc} ! {f.tu avoir.p} {:un objet} », {h dire.p} {h}.
-« Bonjour, {f.voc} ! Comment {f|vas-tu|allez-vous} {:moment} ? » {h demander.p} {h}.
+« Bonjour, {f.voc} ! Où {f.q aller.p} avec {:ce objet} ? » {h demander.p} {h}. / {GO}
+« Bonjour, {f.voc} ! Que {f.q faire.p} {:lieu le} ? » {h demander.p} {h}. / {DO}
+{h} {h dire.p} : « Bonjour, {f.voc} ! Est-ce que {f.tu vouloir.p} {f.tu @fun.n} ? » / {WANT}
+« Salut, {f.voc} ! Que {f.q chercher.p} {:près} ? » {h demander.p} {h}. / {SEEK}
+« Bonjour, {f.voc} ! Comment {f|vas-tu|allez-vous} {:moment} ? » {h demander.p} {h}. / {FEEL}
 """
-BUSY = """
+EXCHANGE = """
+« Est-ce que {f.tu aimer.p} {f.tu @fun.n} ? » {h demander.p} {h}. / {LIKE}
+« {f|As-tu|Avez-vous} vu {:le animal} {:lieu} ? » {h demander.p} {h}. / {SEEN}
+« Qui a pris {:le objet} de {:la personne} ? » {h demander.p} {h}. / {WHO}
+« Pourquoi est-ce que {f.tu porter.p} {:un objet} ? » {h demander.p} {h}. / {WHY}
+« {f|Veux-tu|Voulez-vous} {f.tu @fun.n} avec {h|moi|nous} {:demain} ? » {h demander.p} {h}. / {WANT}
+{h} {h demander.p} : « Où est {:chose de} ? » / {WHERE}
+« Combien de {:pommes} {f.q avoir.p} dans {:ce contenant} ? » {h demander.p} {h}. / {COUNT}
+« Qu'est-ce que {f.tu faire.c} {:récemment} ? » {h demander.p} {h}. / {DONE}
+"""
+# What answers a question above, by the name in capitals.
+ANSWERS = {
+    "GO": """
 « {f.je aller.p} {:vers}, parce que {f.je vouloir.p} {f.je @fun.n} », {f répondre.p} {f}.
+« {f.je aller.p} {:vers} avec {:la personne} », {f répondre.p} {f}.
+{f} {f répondre.p} : « {f.je aller.p} {:vers}, car {f.je devoir.p} {f.je @work.n}. »
+""",
+    "DO": """
 « {f.je devoir.p} {f.je @work.n}, puis {f.je vouloir.p} {f.je @fun.n} », {f répondre.p} {f}.
 {f} {f répondre.p} : « {f.je être.p} {f=:mood}, car {f.je perdre.c} {f.mon o}. »
-« {:récemment}, {f.je @work.c} », {f répondre.p} {f}.
-« {f.je chercher.p} {:un objet} pour {:la personne} », {f dire.p} {f}.
-« {f.je aller.p} bien, mais {f.je avoir.p} faim. {f.je vouloir.p} {:aliment} », {f répondre.p} {f}.
-"""
-QUESTION = """
-« Est-ce que {f.tu aimer.p} {f.tu @fun.n} ? » {h demander.p} {h}.
-« {f|As-tu|Avez-vous} vu {:le animal} {:lieu} ? » {h demander.p} {h}.
-« Qui a pris {:le objet} de {:la personne} ? » {h demander.p} {h}.
-« Pourquoi est-ce que {f.tu porter.p} {:un objet} ? » {h demander.p} {h}.
-« {f|Veux-tu|Voulez-vous} {f.tu @fun.n} avec {h|moi|nous} {:demain} ? » {h demander.p} {h}.
-{h} {h demander.p} : « Où est {:chose de} ? »
-« Combien de {:pommes} {f.q avoir.p} dans {:ce contenant} ? » {h demander.p} {h}.
-« Qu'est-ce que {f.tu faire.c} {:récemment} ? » {h demander.p} {h}.
-"""
-ANSWER = """
+« {f.je attendre.p} {:la personne} et {f.je regarder.p} {:ciel} », {f répondre.p} {f}.
+""",
+    "WANT": """
 « Oui, et {f.je aimer.p} aussi {f.je @fun.n} », {f répondre.p} {f}.
-« Non, {f.je @fun.c !pas} {:récemment} », {f répondre.p} {f}.
+« Non, mais {f.je vouloir.p} {f.je @fun.n} avec {:la personne} », {f répondre.p} {f}.
+{f} {f répondre.p} : « Oui, mais {f.je devoir.p} d'abord {f.je @work.n}. »
+""",
+    "SEEK": """
+« {f.je chercher.p} {:un objet} pour {:la personne} », {f répondre.p} {f}.
+« {f.je chercher.p} {f.mon o}, parce que {f.je vouloir.p} {f.je @work.n} », {f répondre.p} {f}.
+{f} {f répondre.p} : « {f.je chercher.p} {:un animal} qui {:dort} {:lieu}. »
+""",
+    "FEEL": """
+« {f.je aller.p} bien, mais {f.je avoir.p} faim. {f.je vouloir.p} {:aliment} », {f répondre.p} {f}.
+« {f.je être.p} {:très} {f=:joy}, car {f.je trouver.c} {:un objet} », {f répondre.p} {f}.
+{f} {f répondre.p} : « {f.je aller.p} bien, parce que {:la personne} est {:lieu le}. »
+""",
+    "LIKE": """
+« Oui, et {f.je aimer.p} aussi {f.je @fun.n} », {f répondre.p} {f}.
+« Non, mais {f.je aimer.p} beaucoup {f.je @fun.n} », {f répondre.p} {f}.
+""",
+    "SEEN": """
+« Non, mais {:récemment}, {f.je voir.c} {:un animal} {:lieu} », {f répondre.p} {f}.
+« Oui, {:récemment}, {f.je voir.c} {:un animal} {:près} », {f répondre.p} {f}.
+""",
+    "WHO": """
+« C'est {:la personne}, qui est {:lieu le} », {f répondre.p} {f}.
+« Je ne sais pas, mais {f.je voir.c} {:un animal} {:près} », {f répondre.p} {f}.
+""",
+    "WHY": """
+« Parce que {f.je vouloir.p} {f.je @work.n} », {f répondre.p} {f}.
+« C'est un cadeau de {:la personne} et de {:la personne} », {f répondre.p} {f}.
+""",
+    "WHERE": """
 « Je ne sais pas, mais {:la personne} est {:lieu le} », {f répondre.p} {f}.
-{f} {f répondre.p} : « {f.je avoir.p} {:des objets} et {:aliment}. »
-« C'est {:un objet} de {:la personne} ! » {f répondre.p} {f}.
-« {:récemment}, {f.je voir.c} {:un animal} {:lieu} », {f dire.p} {f}.
-« {:demain}, {f.je @fun.f} avec {:la personne} », {f dire.p} {f}.
-"""
+{f} {f répondre.p} : « Je crois que {:la personne} a caché {:ce objet} {:près}. »
+""",
+    "COUNT": """
+{f} {f répondre.p} : « {f.je avoir.p} {:ingrédients} et {:aliment}. »
+« {f.je avoir.p !pas} de {:pommes}, mais {f.je avoir.p} {:ingrédients} », {f répondre.p} {f}.
+""",
+    "DONE": """
+« {f.je @work.c}, puis {f.je @fun.c} », {f répondre.p} {f}.
+« {f.je @fun.c} avec {:la personne} », {f répondre.p} {f}.
+{f} {f répondre.p} : « {f.je perdre.c} {:un objet} {:lieu}. »
+""",
+}
 PROPOSAL = """
 {h} {h dire.p} : « {f|Regarde|Regardez} {:un animal} ! Nous allons {@fun}. »
 « {f|Viens|Venez} avec {h|moi|nous} ! Il y a {:des objets} {:lieu le} », {h dire.p} {h}.
@@ -89,13 +129,14 @@ SELLING = """
 « Voici {:ingrédients} et {:ingrédients}. C'est pour {:la personne} ? » {v demander.p} {v}.
 """
 PRICE = """
-« Combien coûte {:ce objet} ? » {h demander.p} {h}.
-« {o.ce} coûte {:nombre} pièces », {v répondre.p} {v}.
-{v} {v répondre.p} : « {o.ce} coûte {:nombre} pièces. »
+« Combien coûte {o.ce} ? » {h demander.p} {h}. / « {o.ce} coûte {:nombre} pièces », {v répondre.p} {v}.
+« Combien coûte {o.ce} ? » {h demander.p} {h}. / {v} {v répondre.p} : « {o.ce} coûte {:nombre} pièces. »
+"""
+PAYING = """
 {h} {h trouver.p} que {o.ce} est trop {o=:thing}, mais {h.il} {h acheter.p} {:un objet}.
 {h} {h payer.p} {:nombre} pièces, puis {h.il} {h mettre.p} {:aliment} dans {:un contenant}.
+{h} {h prendre.p} {o.le}, et {v} {h.dat} {v donner.p} aussi {:aliment}.
 """
-
 GOODBYE = """
 « Merci, {v.voc} ! {h.je aller.p} préparer {:aliment} », {h dire.p} {h}.
 {h} {h remercier.p} {v} et {h repartir.p} {:vers} avec {:un objet}.
@@ -219,10 +260,10 @@ Attention, il ne faut pas {:verser} trop de {:sel} !
 On peut aussi ajouter {:ingrédients}, si on aime {:le sucre}.
 """
 TASTING = """
-On mange {d.un} avec {:masse simple} ou avec {:ingrédients}.
+On mange {d.le} avec {:masse simple} ou avec {:ingrédients}.
 Quand {d.le} est {d=:food}, on invite {:la personne} et {:la personne}.
 {d.le} est {:très} {d=:food}, et {:la personne} a faim.
-C'est {d.un} pour {:nombre} personnes.
+{d.le} est pour {:nombre} personnes, et {:la personne} apporte {:boisson}.
 """
 TRADE = """
 {v} est {v.someone} qui {v@trade.p} {l.where}.
@@ -259,9 +300,9 @@ Pourquoi {a} {a.inv chanter.p} {:lieu} ? Parce que {a.il} {a aimer.p} {:ciel bru
 """
 
 SCENES = {
-    "talk": "GREETING HELLO BUSY QUESTION ANSWER PROPOSAL AGREEMENT PARTING",
-    "questions": "GREETING HELLO BUSY QUESTION ANSWER QUESTION ANSWER PARTING",
-    "market": "MARKET BUYING SELLING PRICE PRICE GOODBYE",
+    "talk": "GREETING HELLO EXCHANGE PROPOSAL AGREEMENT PARTING",
+    "questions": "GREETING HELLO EXCHANGE EXCHANGE PARTING",
+    "market": "MARKET BUYING SELLING PRICE PAYING GOODBYE",
     "diary": "DAY WEATHER EVENTS EVENTS EVENTS EVENTS EVENING",
     "animal": "PORTRAIT BODY LIFE LIFE LIFE FEELING",
     "place": "PLACE THINGS THINGS PEOPLE THINGS PEOPLE",

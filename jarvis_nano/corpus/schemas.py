@@ -214,8 +214,21 @@ def _attribute(who: str, name: str) -> Callable[[Cast], str]:
     return lambda cast: getattr(getattr(cast, who), name)
 
 
+def _answer(name: str) -> Callable[[Cast], str]:
+    """One of the answers that fit the question before it."""
+    answers = [compile_schema(line) for line in scenes.ANSWERS[name].strip().splitlines()]
+
+    def answer(cast: Cast) -> str:
+        text = render(answers[int(cast.chance() * len(answers))], cast)
+        return text[0].upper() + text[1:]
+
+    return answer
+
+
 def _slot(text: str) -> Callable[[Cast], str]:
     """The function behind what stands in braces."""
+    if text.isupper():
+        return _answer(text)
     if text.startswith(":"):
         return _chooser(pool(text[1:]))
     if text.startswith("@"):
@@ -242,7 +255,7 @@ def _slot(text: str) -> Callable[[Cast], str]:
 
 def compile_schema(text: str) -> tuple[Piece, ...]:
     """A schema line as constants and functions of the cast."""
-    parts = re.split(r"\{([^}]+)\}", text)
+    parts = re.split(r"\{([^}]+)\}", text.replace(" / ", "\n"))
     return tuple(_slot(part) if i % 2 else part for i, part in enumerate(parts) if part)
 
 

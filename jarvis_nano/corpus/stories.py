@@ -75,6 +75,8 @@ def _cast(chance: Callable[[], float]) -> Cast:
     cast.t = _choose(chance, _tools())
     cast.o, cast.p = _choose(chance, entities("object")), _choose(chance, entities("object"))
     cast.l, cast.q = _choose(chance, places()), _choose(chance, places())
+    while cast.q is cast.l:
+        cast.q = _choose(chance, places())
     cast.d = _choose(chance, entities("dish"))
     cast.m, cast.r = _choose(chance, entities("teller")), _choose(chance, entities("family"))
     return cast

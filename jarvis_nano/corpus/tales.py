@@ -1,7 +1,7 @@
 """What the tales say: the moves of each kind of text, and the sentences that can make each move.
 
-A text is one line of each of its moves, in order; the other kinds of text are in scenes.py. schemas.py gives the
-meaning of what stands in braces; in short:
+A text is one line of each of its moves, in order (« / » in a line: a new line of the text); the other kinds of text are
+in scenes.py. schemas.py gives the meaning of what stands in braces; in short:
 
 {h} le renard · {h.un} · {h.il} · {h.lui} · {h.son o} sa clé · {h=triste} agreed · {h=:mood} any such adjective, agreed
 {h partir.s} verb agreed, tense p present, i imperfect, s simple past, c compound past, q pluperfect, f future
@@ -111,7 +111,7 @@ En chemin, {h.il} {h rencontrer.s} {f.un}.
 {:soudain}, {f.un} {f arriver.s} {:près}.
 {:près}, {f.un} {f@rest.i}.
 {h} {h aller.s} {q.to} et {h rencontrer.s} {f.un}.
-{h.il} {h marcher.s} {q.to} et {h trouver.s} {f.un}.
+{h.il} {h traverser.s} {:le lieu} et {h trouver.s} {f.un}.
 """
 OBSTACLE = """
 Mais {:obstacle}, et {b.il} {b pouvoir.i !pas} passer.

@@ -105,7 +105,10 @@ class NounParser:
         out: Results = {}
         word = self.see(i)
         if word and word[0].isupper():
-            self.put(out, (i + 1, self.r.names[word.lower()], SINGULAR))
+            key = (i + 1, self.r.names[word.lower()], SINGULAR)
+            self.put(out, key)
+            if self.see(i + 1) == ",":
+                self._relative(out, key)
             return out
         if word in _PRONOUNS:
             self.put(out, (i + 1, _PRONOUNS[word], SINGULAR))

@@ -207,6 +207,7 @@ SUITABLE = {
         "drink": "chaud froid frais tiède sucré délicieux",
         "plant": "rouge bleu jaune blanc violet rose minuscule frais",
         "body": "noir brun gris blanc rond étrange doré",
+        "vessel": "rond profond propre solide neuf ancien blanc bleu",
         "idea": "étrange simple rare utile mystérieux magique",
         "joy": "content heureux fier joyeux ravi étonné surpris",
         "grief": "triste malheureux fatigué inquiet fâché seul perdu malade déçu affamé",

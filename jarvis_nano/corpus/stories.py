@@ -67,7 +67,7 @@ def _cast(chance: Callable[[], float]) -> Cast:
     cast = Cast(chance)
     cast.h = _choose(chance, entities(_PEOPLE[int(chance() * 6)]))
     cast.f = _choose(chance, entities(_PEOPLE[int(chance() * 5)]))
-    while cast.f.le == cast.h.le:
+    while cast.f.le in cast.h.le:
         cast.f = _choose(chance, entities("animal"))
     cast.b = Entity.both(cast.h, cast.f)
     cast.a = _choose(chance, entities("animal"))

@@ -148,7 +148,7 @@ Depuis ce jour, {h} {h oublier.s !jamais} {f} et {:la personne}.
 {:le soir}, {h} {h raconter.s} cette histoire à {:la personne}.
 Ensuite, {b.il} {b rentrer.s} {l.to} en {:gérondif}.
 Et {b.il} {b vivre.s} {b=heureux} {l.where}, {:près}.
-Depuis ce jour, {h} {h être.s !plus} {h=:mood}, et {f} {f@fun.i} souvent.
+Depuis ce jour, {h} {h être.s !plus} {h=:grief}, et {f} {f@fun.i} souvent.
 """
 
 LOSING = """

@@ -21,7 +21,7 @@ from jarvis_nano.kernels.cross_entropy.op import OP
 BACKENDS = ("reference", "cpp")
 NAMES = ("loss", "log_z", "entropy", "hit")
 # (N, C, V): one of each, less than a vector, no multiple of one, more rows than a chunk, long rows, no rows
-UGLY = [(1, 1, 1), (5, 3, 7), (239, 24, 113), (600, 8, 1001), (17, 8, 20_011), (0, 4, 9)]
+UGLY = [(1, 1, 1), (5, 3, 7), (239, 24, 113), (600, 8, 1001), (9, 4, 9001), (0, 4, 9)]
 ATOL = {torch.float32: 1e-6, torch.bfloat16: 1e-3}
 
 

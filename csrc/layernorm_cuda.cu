@@ -133,9 +133,13 @@ int threads_for(int64_t columns) {
   return static_cast<int>(std::clamp<int64_t>((columns + kWarp - 1) / kWarp * kWarp, kWarp, kMaxThreads));
 }
 
-void launch(const void* kernel, int64_t blocks, int threads, void** arguments, void* stream) {
-  const cudaError_t error = cudaLaunchKernel(kernel, dim3(static_cast<unsigned>(blocks)), dim3(threads), arguments, 0,
-                                             static_cast<cudaStream_t>(stream));
+template <class... Parameters, class... Arguments>
+void launch(void (*kernel)(Parameters...), int64_t blocks, int threads, void* stream, const Arguments&... arguments) {
+  cudaLaunchConfig_t config = {};
+  config.gridDim = dim3(static_cast<unsigned>(blocks));
+  config.blockDim = dim3(static_cast<unsigned>(threads));
+  config.stream = static_cast<cudaStream_t>(stream);
+  const cudaError_t error = cudaLaunchKernelEx(&config, kernel, arguments...);
   if (error != cudaSuccess)
     throw std::runtime_error("layer_norm: launching " + std::to_string(blocks) + " blocks of " +
                              std::to_string(threads) + " threads: " + cudaGetErrorString(error));
@@ -147,24 +151,16 @@ int64_t scratch_size_cuda(int64_t rows, int64_t columns) { return std::min(rows,
 
 template <class T>
 void forward_cuda(const Forward<T>& args, void* stream) {
-  void* arguments[] = {const_cast<Forward<T>*>(&args)};
   const int64_t blocks = std::min<int64_t>(args.rows, 1 << 30);
-  launch(reinterpret_cast<const void*>(&forward_kernel<T>), blocks, threads_for(args.columns), arguments, stream);
+  if (blocks > 0) launch(forward_kernel<T>, blocks, threads_for(args.columns), stream, args);
 }
 
 template <class T>
 void backward_cuda(const Backward<T>& args, void* stream) {
-  int64_t blocks = std::min(args.rows, kBackwardBlocks), columns = args.columns;
-  if (blocks > 0) {
-    void* arguments[] = {const_cast<Backward<T>*>(&args)};
-    launch(reinterpret_cast<const void*>(&backward_kernel<T>), blocks, threads_for(columns), arguments, stream);
-  }
-  if (columns > 0) {
-    const float* scratch = args.scratch;
-    float *dweight = args.dweight, *dbias = args.dbias;
-    void* arguments[] = {&scratch, &blocks, &columns, &dweight, &dbias};
-    launch(reinterpret_cast<const void*>(&add_partials), (columns + 127) / 128, 128, arguments, stream);
-  }
+  const int64_t blocks = std::min(args.rows, kBackwardBlocks), columns = args.columns;
+  if (blocks > 0) launch(backward_kernel<T>, blocks, threads_for(columns), stream, args);
+  const float* scratch = args.scratch;
+  if (columns > 0) launch(add_partials, (columns + 127) / 128, 128, stream, scratch, blocks, columns, args.dweight, args.dbias);
 }
 
 template void forward_cuda(const Forward<float>&, void*);

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 Ids = Sequence[int] | np.ndarray | Tensor
 
 ROWS_AT_ONCE = 256
+NUCLEUS_HEAD = 256  # tokens sorted at first for top-p
 # A batch is made smaller only once this share of its rows has ended: each shrinking copies the whole cache.
 SHRINK_BELOW = 0.875
 
@@ -92,27 +93,35 @@ def sample(logits: Tensor, uniforms: Tensor, *, temperature: float = 1.0, top_k:
 
     top_k 0 and top_p 1 keep everything. UserError where the logits are not finite, as of a model that has diverged.
     """
-    highest = logits.amax(dim=-1, keepdim=True)
-    if not torch.isfinite(highest).all():
+    if not torch.isfinite(logits.amax(dim=-1)).all():
         raise UserError("the model's logits are not finite: its weights have diverged; take an earlier checkpoint")
     if temperature == 0.0:
         return logits.argmax(dim=-1)
-    # Minus the highest first, and a floor that float32 can hold: the quotient may become -inf, never inf or 0 / 0.
-    scaled = (logits.float() - highest.float()) / max(temperature, 1e-30)
-    candidates: Tensor | None = None
-    if 0 < top_k < scaled.shape[-1]:
-        scaled, candidates = scaled.topk(top_k, dim=-1)
-    elif top_p < 1.0:
-        scaled, candidates = scaled.sort(dim=-1, descending=True)
-    # float64 from here: sums over a large vocabulary in float32 are wrong by more than a rare token's share.
-    p = scaled.softmax(dim=-1).double()
+    p = (logits.float() / max(temperature, 1e-30)).softmax(dim=-1)  # a floor that float32 can hold: never 0 / 0
+    vocab_size = p.shape[-1]
+    if 0 < top_k < vocab_size:
+        p, candidates = p.topk(top_k, dim=-1)
+        return candidates.gather(1, _draw(p / p.sum(dim=-1, keepdim=True), uniforms, top_p)).squeeze(1)
+    if top_p == 1.0:
+        return _draw(p, uniforms, top_p).squeeze(1)
+    # Sorting a whole vocabulary takes as long as a small model does: few rows need more than the first of it.
+    head, candidates = p.topk(min(NUCLEUS_HEAD, vocab_size), dim=-1)
+    picked = candidates.gather(1, _draw(head, uniforms, top_p))
+    wide = head.sum(dim=-1) < top_p
+    if wide.any():
+        whole, candidates = p[wide].sort(dim=-1, descending=True)
+        picked[wide] = candidates.gather(1, _draw(whole, uniforms[wide], top_p))
+    return picked.squeeze(1)
+
+
+def _draw(p: Tensor, uniforms: Tensor, top_p: float) -> Tensor:
+    """p (B, K) of a sum of 1 at most, sorted unless top_p is 1, and numbers in [0, 1) (B,) -> places (B, 1)."""
+    p = p.double()  # sums over a large vocabulary in float32 are wrong by more than a rare token's share
     if top_p < 1.0:
         p = p.masked_fill(p.cumsum(dim=-1) - p >= top_p, 0.0)
     cumulative = p.cumsum(dim=-1)
-    drawn = uniforms[:, None] * cumulative[:, -1:]
     # right=True: a token of probability 0 spans an empty interval and is never found.
-    picked = torch.searchsorted(cumulative, drawn, right=True)
-    return (picked if candidates is None else candidates.gather(1, picked)).squeeze(1)
+    return torch.searchsorted(cumulative, uniforms[:, None] * cumulative[:, -1:], right=True)
 
 
 def stream(

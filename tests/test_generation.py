@@ -182,6 +182,21 @@ def test_draws_follow_the_distribution(temperature, top_k, top_p):
         assert set(drawn.tolist()) == set(expected[row].nonzero().flatten().tolist())
 
 
+@pytest.mark.parametrize("top_p", [0.3, 0.9, 0.99])
+def test_a_nucleus_is_whole_however_wide_it_is(top_p):
+    """Peaked and flat rows in one batch: some need more of the vocabulary sorted than others."""
+    torch.manual_seed(2)
+    logits = torch.randn(3, 1000) * torch.tensor([[6.0], [1.0], [0.01]])
+    expected = filtered(logits, 1.0, 0, top_p)
+    assert (expected > 0).sum(dim=-1).tolist() == sorted((expected > 0).sum(dim=-1).tolist())
+    n = 5000
+    uniforms = torch.linspace(0, 1, n + 1, dtype=torch.float64)[:-1].repeat_interleave(3)
+    drawn = sample(logits.repeat(n, 1), uniforms, top_p=top_p).view(n, 3)
+    for row in range(3):
+        found = torch.bincount(drawn[:, row], minlength=1000) / n
+        torch.testing.assert_close(found.double(), expected[row], rtol=0, atol=1.5 / n)
+
+
 def test_generators_of_many_rows_draw_the_softmax(model):
     """Not the sampler alone: the first token of 4,000 rows, each with its own generator."""
     with torch.no_grad():

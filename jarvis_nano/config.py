@@ -185,7 +185,15 @@ PRESETS: dict[str, Preset] = {
             mlp="relu2",
             qk_norm=True,
         ),
-        TrainConfig(steps=800, batch_size=16, optimizer="muon", learning_rate=3e-3, schedule="wsd", decay=0.4),
+        TrainConfig(
+            steps=800,
+            batch_size=8,
+            optimizer="muon",
+            learning_rate=5e-3,
+            muon_learning_rate=0.03,
+            schedule="wsd",
+            decay=0.4,
+        ),
     ),
     "mini": Preset(
         "the original project's 6 layers × 384: hours on a CPU, minutes on a GPU",

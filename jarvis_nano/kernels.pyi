@@ -1,2 +1,2 @@
 # For type checkers: kernels/ is installed as jarvis_nano.kernels by setup.py's package_dir, which they do not follow.
-from kernels import *
+from kernels import *  # noqa: F403

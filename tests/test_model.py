@@ -42,7 +42,7 @@ def test_logits_are_those_of_transformers_gpt2():
         )
     ).eval()  # fmt: skip
     state = ours.state_dict()
-    renamed = {"transformer.wte.weight": "token_embedding.weight", "transformer.wpe.weight": "position_embedding.weight"}
+    renamed = {f"transformer.w{a}e.weight": f"{b}_embedding.weight" for a, b in (("t", "token"), ("p", "position"))}
     renamed |= {f"transformer.ln_f.{p}": f"final_norm.{p}" for p in ("weight", "bias")}
     for layer in range(2):
         parts = {"ln_1": "attention_norm", "ln_2": "mlp_norm", "attn.c_attn": "attention.qkv",

@@ -3,7 +3,7 @@
     python -m jarvis_nano.corpus.assistant --count 5 --seed 1 --show
 
 Every kind is split by what would make it a mere repetition: sums by their operands, facts and small talk by their
-wording, rewriting and stories by their sentences, actions by the whole command. knowledge() tells no held-out sum.
+wording, rewriting and stories by their sentences, actions by the whole command. exercises() likewise.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import random
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import get_args
 
@@ -138,52 +137,23 @@ def is_right(example: Example, answer: str) -> bool:
 # -- what can be learnt before tuning ------------------------------------------------------------------------------
 
 
-def knowledge(count: int, seed: int) -> Iterator[str]:
-    """`count` texts: facts, descriptions and sums (none that is held out), or exercises done in plain sentences.
+def exercises(count: int, seed: int) -> Iterator[str]:
+    """`count` texts of exercises done in plain sentences, all of the train split.
 
-    An exercise says each sentence and its plural (or negative, or past), or asks about a little story and answers: a
-    model that has met them copies and inflects, and tuning only has to say when. Its sentences are of the train split.
+    A text says each sentence and its plural (or negative, or past), asks about little stories and answers, or
+    describes: a model that has met them copies and inflects, and tuning only has to say when.
     """
-    rng = random.Random(f"knowledge {seed}")
+    rng = random.Random(f"exercises {seed}")
+    kinds = (*rewriting.WORDINGS, "story", "story", "description")
     for _ in range(count):
-        if rng.random() < 0.5:
-            yield " ".join(_tell(rng) for _ in range(rng.randint(5, 9)))
+        kind = rng.choice(kinds)
+        if kind == "description":
+            texts = [one.text for one in rng.sample(describing.descriptions(), rng.randint(2, 4))]
+        elif kind == "story":
+            texts = [" ".join(questions.ask(rng, "train")) for _ in range(rng.randint(2, 4))]
         else:
-            yield _exercise(rng)
-
-
-def _exercise(rng: random.Random) -> str:
-    kind = rng.choice((*rewriting.WORDINGS, "story"))
-    if kind == "story":
-        return " ".join(" ".join(questions.ask(rng, "train")) for _ in range(rng.randint(2, 4)))
-    return " ".join(" ".join(rewriting.rewrite(rng, "train", kind)) for _ in range(rng.randint(4, 7)))
-
-
-def _tell(rng: random.Random) -> str:
-    roll = rng.random()
-    if roll < 0.45:
-        item = rng.choice(sums.sums("train"))
-        return item.equation if rng.random() < 0.7 else item.spoken
-    if roll < 0.60:
-        return rng.choice(facts.told(rng.choice(facts.facts_of(facts.CAPITAL))))
-    if roll < 0.90:
-        return rng.choice(facts.told(rng.choice(facts.facts())))
-    return rng.choice(describing.descriptions()).text
-
-
-@cache
-def _known() -> frozenset[str]:
-    told = [sentence for fact in facts.facts() for sentence in facts.told(fact)]
-    for description in describing.descriptions():
-        told += [description.opening(*description.adjectives), description.closing]
-    for split in get_args(Split):
-        told += [text for item in sums.sums(split) for text in (item.equation, item.spoken)]
-    return frozenset(told)
-
-
-def knows(sentence: str) -> bool:
-    """Whether a sentence, as it stands, is one that knowledge() could tell truthfully (held-out sums too)."""
-    return sentence in _known()
+            texts = [" ".join(rewriting.rewrite(rng, "train", kind)) for _ in range(rng.randint(4, 7))]
+        yield " ".join(texts)
 
 
 # -- command line --------------------------------------------------------------------------------------------------
@@ -228,14 +198,14 @@ def run(arguments: list[str] | None = None) -> None:
     parser.add_argument("--split", choices=get_args(Split), default="train")
     parser.add_argument("--out", type=Path, help="a file to write; the standard output without it")
     parser.add_argument("--show", action="store_true", help="print examples of each kind to read")
-    parser.add_argument("--knowledge", action="store_true", help="write the texts for pretraining instead, one a line")
+    parser.add_argument("--exercises", action="store_true", help="write the texts for pretraining instead, one a line")
     options = parser.parse_args(arguments)
     if options.count < 1:
         raise UserError(f"--count {options.count}; expected at least 1")
     if options.show:
         _show(options.count, options.seed, options.split)
-    elif options.knowledge:
-        _write(knowledge(options.count, options.seed), options.out)
+    elif options.exercises:
+        _write(exercises(options.count, options.seed), options.out)
     else:
         _write((example.as_json() for example in examples(options.count, options.seed, options.split)), options.out)
     if options.out:

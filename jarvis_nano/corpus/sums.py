@@ -62,11 +62,6 @@ class Sum:
     def equation(self) -> str:
         return f"{self.a} {self.sign} {self.b} = {self.result}."
 
-    @property
-    def spoken(self) -> str:
-        verb = "font" if max(self.a, self.b) > 1 else "fait"
-        return f"{self.a} {'plus' if self.sign == '+' else 'moins'} {self.b} {verb} {self.result}."
-
 
 @cache
 def sums(split: Split) -> tuple[Sum, ...]:

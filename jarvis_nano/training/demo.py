@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -28,12 +29,13 @@ from jarvis_nano.training.finetune import Finetune, finetune
 from jarvis_nano.training.prepare import builtin_folder
 from jarvis_nano.training.pretrain import pretrain, starting_point
 
+TUNING_RATE = 3e-3  # a short tuning: at the default, a third of it, copying is not learnt in time
 QUESTIONS = (
     "Bonjour !",
     "Quelle est la capitale de l'Italie ?",
     "Combien font 7 + 5 ?",
     "Mets au pluriel : Le petit chat dort.",
-    "Lucie mange une pomme dans le jardin. Où est Lucie ?",
+    "Léa mange une pomme dans le jardin. Où est Léa ?",
     "Ouvre Spotify.",
     "Merci, au revoir !",
 )
@@ -48,9 +50,9 @@ class Demo:
 
     run: str = "demo"
     """Name of the tuned run; the pretrained one is <run>-base. Stages that are finished already are not run again."""
-    steps: int = 900
+    steps: int = 800
     """Steps of pretraining."""
-    tune_steps: int = 300
+    tune_steps: int = 200
     """Steps of tuning."""
     stories: int = 200
     """Stories written for the grammar's examination."""
@@ -85,12 +87,13 @@ def demo(settings: Demo) -> None:
         corpus = builtin_folder(Builtin(), start.model.vocab_size)
         console.print(f"{corpus}: {Builtin().megabytes:g} MB of stories, {Builtin().instructions} instructions")
     with stages.stage("pretraining", "Le préentraînement"):
-        shared = {"tensorboard": settings.tensorboard, "threads": settings.threads}
+        shared: dict[str, Any] = {"tensorboard": settings.tensorboard, "threads": settings.threads}
         train = dataclasses.replace(start.train, steps=settings.steps)
         pretrain(dataclasses.replace(start, run=base, resume=True, train=train, **shared), "nano")
     with stages.stage("tuning", "L'affinage sur des instructions"):
         instructions = str(corpus / "instructions-train.jsonl")
-        finetune(Finetune(base, instructions, settings.run, steps=settings.tune_steps, resume=True, **shared))
+        tuning = Finetune(base, instructions, settings.run, steps=settings.tune_steps, learning_rate=TUNING_RATE)
+        finetune(dataclasses.replace(tuning, resume=True, **shared))
     with stages.stage("examination", "L'examen"):
         story_score = _examine_stories(base, corpus, settings)
         answered = _examine_answers(settings.run, corpus)

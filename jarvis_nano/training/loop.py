@@ -80,7 +80,7 @@ class Trainer:
         self.model = model.to(world.device)
         self.replica: nn.Module = nn.parallel.DistributedDataParallel(model) if world.size > 1 else model
         self.optimizers = optimizer.build(model, config)
-        self.names = {parameter: name for name, parameter in model.named_parameters()}
+        self.names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
         self.step = 0
         self.eval_loss: float | None = None
 

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from jarvis_nano.config import TrainConfig
-from jarvis_nano.model import Transformer
+from jarvis_nano.model import Attention, Transformer
 
 
 def build(model: Transformer, config: TrainConfig) -> list[torch.optim.Optimizer]:
@@ -17,7 +17,9 @@ def build(model: Transformer, config: TrainConfig) -> list[torch.optim.Optimizer
 
     Each group carries "peak_lr"; the loop sets lr = peak_lr · schedule. Only matrices decay (as in GPT-3).
     """
-    matrices, embeddings, vectors = [], [], []
+    matrices: list[Tensor] = []
+    embeddings: list[Tensor] = []
+    vectors: list[Tensor] = []
     for name, parameter in model.named_parameters():
         if parameter.dim() < 2:
             vectors.append(parameter)
@@ -36,12 +38,13 @@ def build(model: Transformer, config: TrainConfig) -> list[torch.optim.Optimizer
     )
     if config.optimizer == "adamw":
         return [adamw]
-    heads = {block.attention.qkv.weight: _qkv_rows(block.attention) for block in model.blocks}
+    packed = [module for module in model.modules() if isinstance(module, Attention)]
+    heads: dict[Tensor, tuple[int, ...]] = {attention.qkv.weight: _qkv_rows(attention) for attention in packed}
     muon = Muon(matrices, lr=config.muon_learning_rate, weight_decay=config.weight_decay, row_splits=heads)
     return [muon, adamw]
 
 
-def _qkv_rows(attention: nn.Module) -> tuple[int, ...]:
+def _qkv_rows(attention: Attention) -> tuple[int, ...]:
     D = attention.d_head
     return attention.n_heads * D, attention.kv_heads * D, attention.kv_heads * D
 

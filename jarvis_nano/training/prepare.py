@@ -8,12 +8,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from typing import get_args
 
 from jarvis_nano.corpus import holdout
 from jarvis_nano.corpus.builtin import MAX_VOCABULARY, Builtin
 from jarvis_nano.corpus.documents import write_corpus
 from jarvis_nano.corpus.sources import fingerprint, read_documents
+from jarvis_nano.corpus.split import Split
 from jarvis_nano.corpus.writing import folder_beside
 from jarvis_nano.data.shards import write_shards
 from jarvis_nano.tokenizer import Tokenizer
@@ -37,9 +40,10 @@ def builtin_folder(builtin: Builtin, vocab_size: int) -> Path:
     if not folder.exists():
         with folder_beside(folder) as beside:
             write_corpus(builtin.documents(), beside / "corpus", licence="MIT", settings={"seed": builtin.seed})
-            for split in ("train", "held_out"):
+            for split in get_args(Split):
                 builtin.write_instructions(beside / f"instructions-{split}.jsonl", split)
-            train_tokenizer(_training_texts([beside / "corpus"]), beside / "tokenizer", vocab_size=vocab_size)
+            texts = chain(_training_texts([beside / "corpus"]), builtin.instruction_texts())
+            train_tokenizer(texts, beside / "tokenizer", vocab_size=vocab_size)
     return folder
 
 

@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from jarvis_nano.corpus import actions, assistant, describing, facts, intents, rewriting, sums
+from jarvis_nano.corpus import actions, assistant, checker, describing, facts, intents, rewriting, sums
 from jarvis_nano.corpus.split import share, side
 from jarvis_nano.corpus.wording import fill, normalise
 from jarvis_nano.errors import UserError
@@ -53,30 +53,18 @@ def test_sums_are_split_by_unordered_operands(train):
     assert not equations & {example.response for example in train}
 
 
-def test_knowledge_tells_no_held_out_sum_and_only_what_is_known():
-    banned = {text for item in sums.sums("held_out") for text in (item.equation, item.spoken)}
-    told = {
-        sentence for text in assistant.knowledge(8_000, seed=3) for sentence in re.findall(r"\S.*?[.?](?= |$)", text)
-    }
-    assert not banned & told
-    assert {fact.statement for fact in facts.facts()} <= told
-    assert {item.equation for item in sums.sums("train")} <= told
-    assert not [sentence for sentence in told if re.search(r"\d", sentence) and not assistant.knows(sentence)]
-    assert not assistant.knows("7 + 5 = 13.")
-
-
 @pytest.mark.parametrize("sign", ["+", "-"])
 def test_both_sides_of_a_sum_are_split_alike(sign):
     splits = {(item.a, item.b): item.split for s in ("train", "held_out") for item in sums.sums(s) if item.sign == sign}
     assert all(splits.get((b, a), split) == split for (a, b), split in splits.items())
 
 
-def test_knowledge_does_the_exercises_of_no_held_out_sentence(held_out):
+def test_exercises_use_no_held_out_sentence_and_the_checker_reads_them(held_out):
     sources = {example.instruction.split(" : ")[-1] for example in held_out if example.kind in ("plural", "past")}
-    texts = list(assistant.knowledge(4_000, seed=4))
-    done = [text.split(". ") for text in texts if not re.search(r"\d|\?", text)]
-    pairs = {f"{one}." for sentences in done for one in sentences[::2]}
-    assert not pairs & sources
+    told = [sentence for text in assistant.exercises(2_000, seed=4) for sentence in checker.sentences(text)]
+    assert sources
+    assert not sources & set(told)
+    assert sum(checker.fault(sentence) is not None for sentence in told) <= 0.002 * len(told)
 
 
 def test_every_list_of_wordings_has_at_least_twelve_and_holds_some_out():

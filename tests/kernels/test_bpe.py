@@ -142,6 +142,14 @@ def test_the_word_cache_is_bounded_and_forgets_rightly(pairs):
     assert encoder.encode(" ".join(words[:1000])).tolist() == first == library.encode(" ".join(words[:1000]))
 
 
+@needs_extension
+@every_pattern
+def test_the_word_cache_tells_zero_bytes_from_the_end_of_a_word(pattern):
+    encoder, library = BpeEncoder(tokenizer_json(pattern)), Library(tokenizer_json(pattern))
+    text = "".join(f"a.{zeros}b-{zeros}" for zeros in ("", "\0", "\0\0", "\0" * 9, "")) + "la fin du texte, assez loin"
+    assert encoder.encode(text).tolist() == library.encode(text)
+
+
 def resident_bytes() -> int:
     statm = Path("/proc/self/statm")
     return int(statm.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if statm.exists() else 0

@@ -242,6 +242,9 @@ def test_a_given_cache_spares_reading_and_changes_nothing(model):
     cache.truncate(3)
     assert list(stream(model, ids, max_new_tokens=6, temperature=0, cache=cache)) == without_cache(model, ids, 6)
     assert first == without_cache(model, ids[:3], 4)
+    full = KVCache()
+    assert len(list(stream(model, ids[:3], max_new_tokens=24 - 3 + 1, cache=full))) == 22
+    assert full.length == 24  # the context is full, and nothing slid for the sake of a token that is never drawn
     with pytest.raises(ValueError, match="the cache holds"):
         stream(model, ids[:2], max_new_tokens=1, cache=cache)
 

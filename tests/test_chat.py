@@ -297,6 +297,9 @@ def test_only_new_ids_are_read_and_the_answer_is_that_of_a_fresh_reading(tokeniz
     fresh = Chat(model, tokenizer, "Sois bref.", temperature=1.0, seed=2, max_tokens=12)
     fresh._turns = [turn]
     assert "".join(fresh.reply("Et puis ?")) == second
+    answer = chat._turns[1].ids[len(prompt) - len(chat._system) - len(turn.ids) : -1]
+    options = {"temperature": 1.0, "top_p": 0.95, "seed": 2, "max_new_tokens": 12, "stop": stop_ids(tokenizer)}
+    assert answer == list(generation.stream(model, prompt, row=1, **options))  # turn 1 has the generator (2, 1)
     texts = [first, second]
     assert [m["content"] for m in chat.messages] == ["Sois bref.", "Bonjour !", texts[0], "Et puis ?", texts[1]]
     assert chat._read[: len(prompt)] == prompt
@@ -322,6 +325,16 @@ def test_a_streamed_emoji_comes_whole(tuned, tokenizer):
     assert len(tokenizer.encode("🙂")) > 1
     assert any("🙂" in piece for piece in pieces)
     assert "\ufffd" not in "".join(pieces)
+
+
+def test_a_character_cut_off_by_the_limit_is_left_out(tuned, tokenizer, monkeypatch):
+    ids = [*tokenizer.encode("Oui 🙂")]
+    drawn = iter(ids)
+    monkeypatch.setattr(generation, "sample", lambda logits, uniforms, **options: torch.tensor([int(next(drawn))]))
+    chat = Chat(tuned, tokenizer, max_tokens=len(ids) - 1)
+    assert "".join(chat.reply("a")) == "Oui "
+    assert chat.finish == "length"
+    assert chat.messages[-1]["content"] == "Oui "
 
 
 @pytest.mark.parametrize("token", SPECIAL_TOKENS)

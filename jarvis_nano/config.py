@@ -192,7 +192,8 @@ PRESETS: dict[str, Preset] = {
             learning_rate=5e-3,
             muon_learning_rate=0.03,
             schedule="wsd",
-            decay=0.4,
+            decay=0.6,
+            final_lr=0.02,
         ),
     ),
     "mini": Preset(

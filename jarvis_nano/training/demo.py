@@ -50,9 +50,9 @@ class Demo:
 
     run: str = "demo"
     """Name of the tuned run; the pretrained one is <run>-base. Stages that are finished already are not run again."""
-    steps: int = 640
+    steps: int = 620
     """Steps of pretraining."""
-    tune_steps: int = 180
+    tune_steps: int = 150
     """Steps of tuning."""
     stories: int = 200
     """Stories written for the grammar's examination."""

@@ -22,7 +22,7 @@ $(INSTALLED): pyproject.toml setup.py
 # The installation above compiles as well: only what changed after it.
 $(COMPILED): $(INSTALLED) $(wildcard csrc/*)
 	@test -z "$$(find csrc -newer $@ 2>&1)" || \
-	  { echo "compiling what changed in csrc/"; $(PY) setup.py --quiet build_ext --inplace >build/log 2>&1 || \
+	  { echo "compiling what changed in csrc/"; mkdir -p build; $(PY) setup.py --quiet build_ext --inplace >build/log 2>&1 || \
 	    { cat build/log; exit 1; }; }
 	@touch $(COMPILED)
 
@@ -50,4 +50,4 @@ gpu:
 	$(PYTHON) -m pytest benchmarks --benchmark-only
 
 clean:
-	rm -rf build dist *.egg-info jarvis_nano/*.so
+	rm -rf build dist *.egg-info jarvis_nano/*.so $(INSTALLED) $(COMPILED)

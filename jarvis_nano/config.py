@@ -20,6 +20,12 @@ Schedule = Literal["cosine", "wsd"]
 Optimizer = Literal["adamw", "muon"]
 
 
+def _require_at_least(config: Any, lowest: int, *names: str) -> None:
+    for name in names:
+        if not getattr(config, name) >= lowest:  # "not >=" refuses nan too
+            raise UserError(f"{name} is {getattr(config, name)}; it must be at least {lowest}")
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """The shape of a Transformer and the switches that a learner flips."""
@@ -58,9 +64,8 @@ class ModelConfig:
     """Added to the variance before the square root."""
 
     def __post_init__(self) -> None:
-        for name in ("vocab_size", "context", "n_layers", "n_heads", "d_model"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        _require_at_least(self, 1, "vocab_size", "context", "n_layers", "n_heads", "d_model", "rope_theta")
+        _require_at_least(self, 0, "n_kv_heads", "d_ff", "norm_eps")
         if self.d_model % self.n_heads:
             raise UserError(f"d_model {self.d_model} is not a multiple of n_heads {self.n_heads}")
         if self.n_heads % self.kv_heads:
@@ -149,9 +154,11 @@ class TrainConfig:
     """Beginnings that the samples continue; an empty one starts a new document."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "log_every", "eval_every", "save_every", "sample_every", "keep"):
-            if getattr(self, name) < 1:
-                raise UserError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        every = ("log_every", "eval_every", "save_every", "sample_every")
+        _require_at_least(self, 1, "steps", "batch_size", "eval_batches", "keep", *every)
+        _require_at_least(self, 0, "seed", "weight_decay", "max_grad_norm", "z_loss")
+        if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
+            raise UserError(f"beta1 and beta2 are {self.beta1} and {self.beta2}; they must be in [0, 1)")
         if self.micro_batch_size < 0 or self.micro_batch_size > self.batch_size:
             raise UserError(
                 f"micro_batch_size {self.micro_batch_size} is not between 0 and batch_size {self.batch_size}"
@@ -166,14 +173,12 @@ class TrainConfig:
 class Preset:
     """A model and a training that fit each other."""
 
-    summary: str
     model: ModelConfig
     train: TrainConfig
 
 
 PRESETS: dict[str, Preset] = {
     "nano": Preset(
-        "2 M weights: minutes on two CPU cores",
         ModelConfig(
             vocab_size=2048,
             context=256,
@@ -197,17 +202,14 @@ PRESETS: dict[str, Preset] = {
         ),
     ),
     "mini": Preset(
-        "the original project's 6 layers × 384: hours on a CPU, minutes on a GPU",
         ModelConfig(vocab_size=8192, context=256, n_layers=6, n_heads=6, d_model=384, bias=True, tie_embeddings=False),
         TrainConfig(steps=20000, batch_size=32, learning_rate=6e-4, schedule="cosine"),
     ),
     "small": Preset(
-        "GPT-2's smallest, 124 M weights: a GPU",
         ModelConfig(vocab_size=50304, context=1024, n_layers=12, n_heads=12, d_model=768, bias=True),
         TrainConfig(steps=20000, batch_size=512, micro_batch_size=32, learning_rate=6e-4, schedule="cosine"),
     ),
     "medium": Preset(
-        "GPT-2 medium, 350 M weights: a large GPU",
         ModelConfig(vocab_size=50304, context=1024, n_layers=24, n_heads=16, d_model=1024, bias=True),
         TrainConfig(steps=40000, batch_size=512, micro_batch_size=16, learning_rate=3e-4, schedule="cosine"),
     ),

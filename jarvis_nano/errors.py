@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
 
@@ -27,7 +28,8 @@ def main(run: Callable[[], None]) -> None:
         print(f"error: no permission for {error.filename}; choose a folder you may write to", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
-        if error.errno != 28:  # ENOSPC
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise
-        print(f"error: no space left for {error.filename or 'the output'}; free some and run again", file=sys.stderr)
+        place = error.filename or "the output"
+        print(f"error: {place}: {error.strerror}; free some space or choose another place", file=sys.stderr)
         sys.exit(2)

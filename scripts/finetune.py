@@ -1,7 +1,7 @@
 """Teach a pretrained model to answer, on instructions.
 
     python scripts/finetune.py base --data instructions.jsonl --run tuned
-    torchrun --nproc_per_node=2 scripts/finetune.py base --data instructions.jsonl --run tuned
+    torchrun --nproc_per_node=2 -- scripts/finetune.py base --data instructions.jsonl --run tuned
 """
 
 import tyro

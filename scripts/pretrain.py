@@ -15,7 +15,7 @@ from jarvis_nano.training.pretrain import Pretrain, pretrain, starting_point
 
 def run() -> None:
     args = sys.argv[1:]
-    preset = args.pop(0) if args and not args[0].startswith("-") else "nano"
+    preset = args.pop(0) if args and not args[0].startswith("-") else ""
     look = argparse.ArgumentParser(add_help=False, allow_abbrev=False)  # the other defaults depend on these
     look.add_argument("--run", default="")
     look.add_argument("--resume", action="store_true")

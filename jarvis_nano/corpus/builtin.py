@@ -56,6 +56,6 @@ class Builtin:
     def fingerprint(self) -> str:
         """Changes with the settings and with the code that writes the texts, so that an old corpus is never reused."""
         digest = hashlib.sha256(repr(self).encode())
-        for path in sorted(Path(__file__).parent.glob("*.py")):
+        for path in sorted(Path(__file__).parent.rglob("*.py")):
             digest.update(path.read_bytes())
         return digest.hexdigest()

@@ -42,11 +42,7 @@ def write_stories(model: Transformer, tokenizer: Tokenizer, count: int, *, tempe
 def _whole(text: str, *, ended: bool) -> str:
     if ended:
         return text
-    complete = checker.sentences(text)[:-1]  # the last one was cut by the limit
-    at = 0
-    for sentence in complete:
-        at = text.index(sentence, at) + len(sentence)
-    return text[:at]
+    return " ".join(checker.sentences(text)[:-1])  # the last one was cut by the limit
 
 
 def score(stories: Iterable[str], training: Container[str], *, shown: int = 5) -> StoryScore:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -10,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from jarvis_nano import runs
-from jarvis_nano.config import to_json
+from jarvis_nano.config import read_json, to_json
 from jarvis_nano.errors import UserError
 from jarvis_nano.model import Transformer
 
@@ -33,11 +35,15 @@ def write_config(run: Path, config: runs.RunConfig) -> None:
 def write_text(path: Path, text: str) -> None:
     """A text file, written beside itself and renamed into place."""
     beside = path.with_name(f".{path.name}.tmp")
-    with beside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, path)
+    try:
+        with beside.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def save(
@@ -56,8 +62,8 @@ def save(
         if model.config.tie_embeddings:
             del weights["head.weight"]  # the same storage as token_embedding.weight
         flat = {f"{parameter}:{name}": t.contiguous() for parameter, s in optimizer.items() for name, t in s.items()}
-        save_file(weights, beside / "model.safetensors")
-        save_file(flat, beside / "optimizer.safetensors")
+        _save_tensors(weights, beside / "model.safetensors")
+        _save_tensors(flat, beside / "optimizer.safetensors")
         files = {name: runs.sha256(beside / name) for name in ("model.safetensors", "optimizer.safetensors")}
         record = {"format": runs.CHECKPOINT_FORMAT, "step": step, **state, "files": files}
         (beside / "state.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
@@ -70,7 +76,7 @@ def save(
         shutil.rmtree(beside, ignore_errors=True)
         raise
     write_text(run / "latest", folder.name + "\n")
-    _drop_old(run, keep)
+    _drop_old(run, folder, keep)
     return folder
 
 
@@ -92,9 +98,23 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _drop_old(run: Path, keep: int) -> None:
+def _save_tensors(tensors: dict[str, Tensor], path: Path) -> None:
+    """save_file, whose own error for a full disk becomes the system's."""
+    try:
+        save_file(tensors, path)
+    except SafetensorError as error:
+        if "os error 28" in str(error):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path)) from error
+        raise
+
+
+def _drop_old(run: Path, newest: Path, keep: int) -> None:
+    """Keep the last `keep` up to the newest and the best of them; later ones are of a future that was gone back on."""
+    for path in runs.checkpoints(run):
+        if path.name > newest.name:
+            shutil.rmtree(path)
     there = runs.checkpoints(run)
-    losses = {path: json.loads((path / "state.json").read_text(encoding="utf-8")).get("eval_loss") for path in there}
+    losses: dict[Path, Any] = {path: read_json(path / "state.json").get("eval_loss") for path in there}
     scored = [path for path in there if losses[path] is not None]
     best = min(scored, key=lambda path: losses[path]) if scored else None
     for path in there[:-keep]:
@@ -131,7 +151,5 @@ def restore_optimizers(
                         f"the checkpoint has no optimizer state for {names[parameter]}; was --optimizer changed?"
                     )
                 values = state[names[parameter]]
-                # AdamW keeps its step count on the CPU, everything else beside the parameter.
-                optimizer.state[parameter] = {
-                    name: t if t.dim() == 0 else t.to(parameter.device, copy=True) for name, t in values.items()
-                }
+                # Fused AdamW wants its step count beside the parameter too.
+                optimizer.state[parameter] = {n: t.to(parameter.device, copy=True) for n, t in values.items()}

@@ -47,10 +47,6 @@ class World:
         dist.broadcast_object_list(box, src=0, device=self.device)
         return str(box[0])
 
-    def any(self, flag: bool) -> bool:
-        """Whether any process says yes."""
-        return bool(self.sum(torch.tensor(float(flag), device=self.device)).item())
-
 
 def choose_device(device: str) -> torch.device:
     """cpu, cuda, cuda:1, or auto: the GPU if there is one."""
@@ -70,6 +66,8 @@ def choose_device(device: str) -> torch.device:
 @contextlib.contextmanager
 def join(device: str, threads: int) -> Iterator[World]:
     """Join the processes that torchrun started, or be alone; leave them in an orderly way at the end."""
+    if threads < 0:
+        raise UserError(f"--threads is {threads}; it must be at least 1, or 0 for all cores")
     if "RANK" not in os.environ:
         torch.set_num_threads(threads or os.cpu_count() or 1)
         yield World(0, 1, choose_device(device))

@@ -28,6 +28,8 @@ from jarvis_nano.training import checkpoint, optimizer, schedule
 from jarvis_nano.training.distributed import World
 from jarvis_nano.training.recorder import Recorder, StepTotals
 
+SEED_STRIDE = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: the steps of two seeds do not overlap
+
 
 class Interrupted(KeyboardInterrupt):
     """Ctrl-C or SIGTERM; a checkpoint was written."""
@@ -113,19 +115,23 @@ class Trainer:
                     raise Interrupted(f"stopped after step {self.step}; go on with --run {self.run} --resume")
                 if self.step % config.eval_every == 0 and not last:
                     self._validate(config.eval_batches)
-                if self.recorder and (self.step % config.sample_every == 0 or last):
-                    self.recorder.samples(self.step, self.model)
                 if self.step % config.save_every == 0 and not last:
                     self._save()
+                if self.recorder and self.step % config.sample_every == 0 and not last:
+                    self.recorder.samples(self.step, self.model)
             result = self._validate(len(self.validation.batches))
-        self._save()
+            self._save()
+            if self.recorder:
+                self.recorder.samples(self.step, self.model)
         return result
 
     def _step(self, stop_requested: bool) -> StepTotals:
         """One optimizer step over this rank's rows of the global batch."""
         config, world = self.config, self.world
         batch = self.batches.batch(self.step, world.rank, world.size)
-        torch.manual_seed((config.seed << 32) + self.step * world.size + world.rank)  # dropout: from the step alone
+        torch.manual_seed(
+            (config.seed * SEED_STRIDE + self.step * world.size + world.rank) % (1 << 63)
+        )  # dropout: from the step alone
         head = torch.tensor([(batch.targets != -100).sum().item(), float(stop_requested)], device=world.device)
         n_tokens, stops = world.sum(head).tolist()
         sums = torch.zeros(4, device=world.device)  # loss, entropy, log Z, hits

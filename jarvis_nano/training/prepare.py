@@ -57,7 +57,7 @@ def prepare(data: Sequence[str], tokenizer: str, vocab_size: int) -> Prepared:
         source = builtin_folder(Builtin(), vocab_size)
         inputs, trained = [source / "corpus"], source / "tokenizer"
     place = Path(tokenizer) if tokenizer else trained
-    if not tokenizer and not place.exists():
+    if not tokenizer and not (place / "tokenizer.json").exists():
         train_tokenizer(_training_texts(inputs), place, vocab_size=vocab_size)
     loaded = Tokenizer.load(place)
     shards = source / f"shards-{loaded.hash[:12]}"

@@ -20,12 +20,16 @@ from jarvis_nano.training.loop import Validation
 from jarvis_nano.training.prepare import prepare
 from jarvis_nano.training.session import train_run
 
+DEFAULT_PRESET = "nano"
+
 
 @dataclass(frozen=True)
 class Pretrain:
-    """Pretrain a model from random weights.
+    """Pretrain a model from random weights: pretrain.py [PRESET] [FLAGS].
 
+    Presets: nano (the default: two CPU cores, minutes), mini, small (GPT-2's 124 M), medium; docs/model.md shows them.
     Example: python scripts/pretrain.py nano --data books/ --run books --steps 3000
+    With torchrun and flags: torchrun --nproc_per_node=2 -- scripts/pretrain.py --run books
     """
 
     run: str = ""
@@ -37,7 +41,7 @@ class Pretrain:
     resume: bool = False
     """Go on from the run's latest checkpoint; with no checkpoint yet, start; if finished, do nothing."""
     observe: Literal["on", "off"] = "on"
-    """off: no weight histograms and no text samples."""
+    """off: no weight histograms and no text samples during training."""
     tensorboard: bool = True
     """Write TensorBoard files and serve them on localhost while training."""
     device: str = "auto"
@@ -60,12 +64,15 @@ def defaults(preset: str) -> Pretrain:
 
 def starting_point(preset: str, run: str, resume: bool) -> Pretrain:
     """What the flags start from: the preset's settings, or with --resume those that the run was started with."""
+    start = defaults(preset or DEFAULT_PRESET)
     if not resume:
-        return defaults(preset)
+        return start
     folder = runs.location(run) if run else runs.newest(tuned=False)
     if not (folder / "config.json").is_file():
-        return dataclasses.replace(defaults(preset), run=run)  # interrupted before its first step: start it
+        return dataclasses.replace(start, run=run)  # interrupted before its first step: start it
     config = runs.read_config(folder)
+    if preset and preset != config.preset:
+        raise UserError(f"{folder} was started with the preset {config.preset}; --resume cannot change it to {preset}")
     if config.tuned_from:
         raise UserError(
             f"{folder} is a tuned run; go on with: "
@@ -88,15 +95,16 @@ def pretrain(settings: Pretrain, preset: str) -> None:
                 prepared = prepare(settings.data, settings.tokenizer, settings.model.vocab_size)
                 folders = f"{prepared.tokenizer}\n{prepared.shards}"
             tokenizer_folder, shards_folder = (Path(name) for name in world.share(folders).split("\n"))
-            config = runs.RunConfig(preset, settings.model, settings.train, "", str(shards_folder.resolve()))
+            config = runs.RunConfig(
+                preset or DEFAULT_PRESET, settings.model, settings.train, "", str(shards_folder.resolve())
+            )
         tokenizer = Tokenizer.load(tokenizer_folder)
         if not going_on:
             model = dataclasses.replace(config.model, vocab_size=tokenizer.vocab_size)
             config = dataclasses.replace(config, model=model, tokenizer_hash=tokenizer.hash)
         batches, validation = _batches(config, tokenizer)
-        prompts = [
-            [tokenizer.special_id("</s>"), *tokenizer.encode(text).tolist()] for text in config.train.sample_prompts
-        ]
+        texts = [[tokenizer.special_id("</s>"), *tokenizer.encode(t).tolist()] for t in config.train.sample_prompts]
+        prompts = [ids for ids in texts if len(ids) < config.model.context]
         result = train_run(
             run,
             config,
@@ -129,7 +137,7 @@ def _summary(run: Path, result: HeldOut | None, validation: Validation) -> str:
 
 def _choose_run(settings: Pretrain, preset: str) -> Path:
     if not settings.run:
-        return runs.next_free(preset)
+        return runs.next_free(preset or DEFAULT_PRESET)
     run = runs.location(settings.run)
     if (run / "config.json").exists() and not settings.resume:
         raise UserError(f"{run} exists already; go on with it by --resume, or choose another --run")
@@ -138,6 +146,9 @@ def _choose_run(settings: Pretrain, preset: str) -> Path:
 
 def _merge(config: runs.RunConfig, settings: Pretrain, run: Path) -> runs.RunConfig:
     """The run's configuration with what may change on the way; UserError for what may not."""
+    for name in ("data", "tokenizer"):
+        if getattr(settings, name):
+            raise UserError(f"{run} goes on with the {name} it was started with; leave out --{name}")
     model = dataclasses.replace(settings.model, vocab_size=config.model.vocab_size)
     if model != config.model:
         raise UserError(f"{run} was started with {config.model}; --resume cannot change the model to {model}")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from jarvis_nano.chat import stop_ids
 from jarvis_nano.config import TrainConfig
 from jarvis_nano.evaluation.perplexity import HeldOut
 from jarvis_nano.generation import generate
@@ -99,7 +100,7 @@ class Recorder:
             learning_rate=self.pending[-1].rate * self.config.learning_rate,
         )
         self.pending, self.seconds = [], 0.0
-        if not math.isfinite(loss):
+        if not all(map(math.isfinite, (loss, *norms))):
             raise Diverged(
                 f"the loss at step {step} is {loss}; the last checkpoint is untouched. Try half the learning "
                 f"rate or a longer warm-up, and look at train/grad_norm before the break"
@@ -124,6 +125,8 @@ class Recorder:
 
     def samples(self, step: int, model: Transformer) -> None:
         """Continue each prompt, and keep what comes."""
+        if not self.observe:
+            return
         texts = []
         for prompt in self.prompts:
             ids = generate(
@@ -132,7 +135,7 @@ class Recorder:
                 max_new_tokens=min(SAMPLE_TOKENS, model.config.context - len(prompt)),
                 temperature=0.8,
                 seed=step,
-                stop=(self.tokenizer.special_id("</s>"),),
+                stop=stop_ids(self.tokenizer),
             )
             texts.append(self.tokenizer.decode([*prompt, *ids], special=False))
         if texts:

@@ -45,14 +45,15 @@ def train_run(
     model = Transformer(config.model)
     if weights is not None:
         runs.load_weights(model, weights, Path(config.tuned_from))
-    if world.is_first:
-        tokenizer.save(run / "tokenizer")
-        checkpoint.write_config(run, config)
     trainer = Trainer(run, model, config.train, batches, validation, world)
     if resume and runs.checkpoints(run):
         trainer.resume()
     if trainer.step >= config.train.steps:
         return None
+    if world.is_first:
+        tokenizer.save(run / "tokenizer")
+        checkpoint.write_config(run, config)
+    world.barrier()
     if not world.is_first:
         return trainer.train(None)
     dtype = torch.bfloat16 if world.device.type == "cuda" else torch.float32

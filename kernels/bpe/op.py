@@ -16,6 +16,8 @@ from types import ModuleType
 import numpy as np
 import tokenizers
 
+from jarvis_nano.errors import UserError
+
 from .reference import Reference
 from .tokenizer_file import BpeFile, BpeFileError, parse
 
@@ -204,5 +206,5 @@ def _checked_text(text: str | bytes) -> str:
         text.encode("utf-8")
     except UnicodeEncodeError as error:
         code = ord(text[error.start])
-        raise ValueError(f"lone surrogate U+{code:04X} at character {error.start}: not UTF-8") from None
+        raise UserError(f"lone surrogate U+{code:04X} at character {error.start}: not UTF-8") from None
     return text

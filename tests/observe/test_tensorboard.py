@@ -24,8 +24,9 @@ FIRST = 16006  # away from the port of a TensorBoard that somebody uses on this 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes in /proc")
 
 RUN = """
-import sys, time
+import signal, sys, time
 from jarvis_nano.observe.tensorboard import launch
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background starts with Ctrl-C ignored
 server = launch(sys.argv[1], port=int(sys.argv[2]))
 print(server.url, server.pid, flush=True)
 while True:

@@ -1,10 +1,12 @@
 """Checkpoints: written whole or not at all, verified when read, with a way out when damaged."""
 
+import errno
 import json
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from jarvis_nano import runs
 from jarvis_nano.config import ModelConfig
@@ -118,3 +120,23 @@ def test_runs_without_a_checkpoint_or_unknown_say_what_to_do(tmp_path, monkeypat
     assert runs.next_free("nano") == Path(tmp_path / "nano-1")
     (tmp_path / "nano-1").mkdir()
     assert runs.next_free("nano") == Path(tmp_path / "nano-2")
+
+
+def test_going_back_to_an_older_checkpoint_forgets_the_later_ones(tmp_path, model):
+    for step, loss in ((500, 1.0), (1000, 2.0), (1500, 3.0)):
+        save(tmp_path, model, step, loss)
+    (tmp_path / "latest").write_text("step_00000500\n")
+    save(tmp_path, model, 600, 2.0)
+    assert runs.latest_checkpoint(tmp_path).name == "step_00000600"
+    assert [path.name for path in runs.checkpoints(tmp_path)] == ["step_00000500", "step_00000600"]
+
+
+def test_a_full_disk_is_an_oserror_that_names_the_file(tmp_path, model, monkeypatch):
+    def full(tensors, path):
+        raise SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    with pytest.raises(OSError, match="No space") as caught:
+        save(tmp_path, model, 1)
+    assert caught.value.errno == errno.ENOSPC
+    assert not list((tmp_path / "checkpoints").iterdir())

@@ -51,7 +51,7 @@ def test_resume_is_bit_exact(settings, change, monkeypatch, optimizer):
         with pytest.raises(Interrupted, match="--resume"):
             pretrain(change(settings, run="b"), "nano")
     assert max(losses("b")) < 12
-    pretrain(change(settings, run="b", resume=True), "nano")
+    pretrain(change(settings, run="b", resume=True, data=()), "nano")
     assert losses("a") == losses("b")
     whole, resumed = weights("a"), weights("b")
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
@@ -75,7 +75,7 @@ def test_two_processes_train_as_one_with_two_micro_batches(settings, change, cor
     pretrain(one, "nano")
     flags = "--run b --no-tensorboard --steps 12 --batch-size 4 --learning-rate 1e-2 --log-every 1 --eval-every 5"
     shape = "--vocab-size 340 --context 32 --n-layers 2 --n-heads 2 --d-model 32 --micro-batch-size 2 --optimizer adamw"
-    switches = "--norm layernorm --positions learned --mlp gelu --no-qk-norm --schedule cosine"
+    switches = "--norm layernorm --positions learned --mlp gelu --no-qk-norm --schedule cosine --final-lr 0.05"
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone", "--",
                str(ROOT / "scripts" / "pretrain.py"), "--data", str(corpus),
                *f"{flags} {shape} {switches}".split()]  # fmt: skip
@@ -119,13 +119,48 @@ def test_a_broken_loss_stops_the_run_and_spares_the_checkpoints(settings, change
     assert all(torch.isfinite(tensor).all() for tensor in weights("a").values())
 
 
+def test_weights_broken_by_the_last_update_are_not_saved(settings, change, monkeypatch):
+    original = Trainer._backward
+
+    def explode(self, piece, weight):
+        sums = original(self, piece, weight)
+        if self.step == 9:  # the checkpoint of step 10 comes right after this update
+            self.model.token_embedding.weight.grad[0, 0] = float("inf")
+        return sums
+
+    monkeypatch.setattr(Trainer, "_backward", explode)
+    with pytest.raises(Diverged):
+        pretrain(change(settings, log_every=100), "nano")
+    assert runs.latest_checkpoint(Path("runs/a")).name == "step_00000005"
+    assert all(torch.isfinite(tensor).all() for tensor in weights("a").values())
+
+
+def test_a_refused_start_leaves_no_run(settings, change, monkeypatch):
+    monkeypatch.setattr(Trainer, "__init__", lambda *_: (_ for _ in ()).throw(UserError("refused")))
+    with pytest.raises(UserError, match="refused"):
+        pretrain(settings, "nano")
+    assert not Path("runs/a").exists()
+
+
+def test_a_short_context_skips_the_prompts_that_do_not_fit(settings, change):
+    pretrain(change(settings, context=8), "nano")
+    assert runs.latest_checkpoint(Path("runs/a")).name == "step_00000012"
+
+
+def test_observe_off_writes_no_samples(settings, change):
+    pretrain(change(settings, observe="off"), "nano")
+    assert not Path("runs/a/samples.jsonl").exists() or not Path("runs/a/samples.jsonl").read_text()
+
+
 def test_a_finished_run_is_left_alone_and_can_be_prolonged(settings, change, capsys):
     pretrain(settings, "nano")
     before = Path("runs/a/metrics.jsonl").read_bytes()
-    pretrain(change(settings, resume=True), "nano")
+    config = Path("runs/a/config.json").read_bytes()
+    pretrain(change(settings, resume=True, data=(), learning_rate=0.5), "nano")
     assert "finished already" in capsys.readouterr().out
+    assert Path("runs/a/config.json").read_bytes() == config
     assert Path("runs/a/metrics.jsonl").read_bytes() == before
-    pretrain(change(settings, resume=True, steps=14), "nano")
+    pretrain(change(settings, resume=True, data=(), steps=14), "nano")
     assert max(losses("a")) == 14
 
 
@@ -136,15 +171,18 @@ def test_resume_before_the_first_checkpoint_starts_at_step_0(settings, change):
 
     shutil.rmtree("runs/b/checkpoints")
     Path("runs/b/latest").unlink()
-    pretrain(change(settings, run="b", save_every=100, resume=True), "nano")
+    pretrain(change(settings, run="b", save_every=100, resume=True, data=()), "nano")
     assert losses("a") == losses("b")
 
 
-@pytest.mark.parametrize(("field", "value"), [("seed", 3), ("batch_size", 8), ("optimizer", "muon"), ("d_model", 64)])
+CHANGES = [("tokenizer", "x"), ("seed", 3), ("batch_size", 8), ("optimizer", "muon"), ("d_model", 64)]
+
+
+@pytest.mark.parametrize(("field", "value"), CHANGES)
 def test_resume_refuses_what_would_change_the_past(settings, change, field, value):
     pretrain(settings, "nano")
-    with pytest.raises(UserError, match="cannot change"):
-        pretrain(change(settings, resume=True, **{field: value}), "nano")
+    with pytest.raises(UserError, match=r"cannot change|started with"):
+        pretrain(change(settings, resume=True, data=(), **{field: value}), "nano")
 
 
 def test_an_existing_run_is_not_overwritten(settings):

@@ -9,6 +9,7 @@ runs/demo/metrics.jsonl, samples.jsonl, tensorboard/
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 from dataclasses import dataclass
@@ -61,11 +62,20 @@ def newest(*, tuned: bool | None = None) -> Path:
 
 
 def next_free(preset: str) -> Path:
-    """`<preset>-<n>`, the lowest n not taken."""
+    """`<preset>-<n>`, the lowest n not taken; the folder is made, so that two runs started at once get two."""
     n = 1
-    while (root() / f"{preset}-{n}").exists():
-        n += 1
-    return root() / f"{preset}-{n}"
+    while True:
+        try:
+            (root() / f"{preset}-{n}").mkdir(parents=True)
+            return root() / f"{preset}-{n}"
+        except FileExistsError:
+            n += 1
+
+
+def give_up(run: Path) -> None:
+    """After a failed start: remove the folder if nothing was written into it."""
+    with contextlib.suppress(OSError):
+        run.rmdir()
 
 
 def _runs() -> list[Path]:

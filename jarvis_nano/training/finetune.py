@@ -24,7 +24,7 @@ from jarvis_nano.evaluation.perplexity import HeldOut
 from jarvis_nano.tokenizer import Tokenizer
 from jarvis_nano.training import distributed
 from jarvis_nano.training.loop import Validation
-from jarvis_nano.training.session import train_run
+from jarvis_nano.training.session import started, train_run
 
 EPOCHS = 3.0
 BATCH_SIZE = 16
@@ -180,43 +180,44 @@ def finetune(settings: Finetune) -> None:
     with distributed.join(settings.device, settings.threads) as world:
         base = runs.resolve(settings.base)
         run = Path(world.share(str(_choose_run(settings, base)) if world.is_first else ""))
-        going_on = settings.resume and (run / "config.json").is_file()
-        weights: dict[str, Tensor] | None = None
-        if going_on and runs.checkpoints(run):
-            tokenizer = Tokenizer.load(run / "tokenizer")
-        else:
-            model, tokenizer = runs.load(base)
-            weights = model.state_dict()
-        config = _resumed(runs.read_config(run), settings, base, run) if going_on else _started(settings, base)
-        if tokenizer.vocab_size > config.model.vocab_size:
-            raise UserError(
-                f"the tokenizer of {base} has {tokenizer.vocab_size} ids but its model {config.model.vocab_size}; "
-                "tune a run whose tokenizer is its own"
+        with started(run, world):
+            going_on = settings.resume and (run / "config.json").is_file()
+            weights: dict[str, Tensor] | None = None
+            if going_on and runs.checkpoints(run):
+                tokenizer = Tokenizer.load(run / "tokenizer")
+            else:
+                model, tokenizer = runs.load(base)
+                weights = model.state_dict()
+            config = _resumed(runs.read_config(run), settings, base, run) if going_on else _started(settings, base)
+            if tokenizer.vocab_size > config.model.vocab_size:
+                raise UserError(
+                    f"the tokenizer of {base} has {tokenizer.vocab_size} ids but its model {config.model.vocab_size}; "
+                    "tune a run whose tokenizer is its own"
+                )
+            context = config.model.context
+            instructions = read_examples(config.data, tokenizer, context)
+            train = config.train
+            batches = ExampleBatches(instructions.train, batch_size=train.batch_size, context=context, seed=train.seed)
+            config = dataclasses.replace(config, train=_with_steps(train, settings, batches, going_on))
+            if world.is_first:
+                for remark in instructions.remarks(context):
+                    print(f"{config.data}: {remark}", file=sys.stderr)
+            validation = _validation(instructions, config.train, context)
+            result = train_run(
+                run,
+                config,
+                tokenizer,
+                batches,
+                validation,
+                world,
+                prompts=instructions.prompts,
+                resume=going_on,
+                observe=settings.observe == "on",
+                tensorboard=settings.tensorboard,
+                weights=weights,
             )
-        context = config.model.context
-        instructions = read_examples(config.data, tokenizer, context)
-        train = config.train
-        batches = ExampleBatches(instructions.train, batch_size=train.batch_size, context=context, seed=train.seed)
-        config = dataclasses.replace(config, train=_with_steps(train, settings, batches, going_on))
-        if world.is_first:
-            for remark in instructions.remarks(context):
-                print(f"{config.data}: {remark}", file=sys.stderr)
-        validation = _validation(instructions, config.train, context)
-        result = train_run(
-            run,
-            config,
-            tokenizer,
-            batches,
-            validation,
-            world,
-            prompts=instructions.prompts,
-            resume=going_on,
-            observe=settings.observe == "on",
-            tensorboard=settings.tensorboard,
-            weights=weights,
-        )
-        if world.is_first:
-            print(_summary(run, result, instructions))
+            if world.is_first:
+                print(_summary(run, result, instructions))
 
 
 def _choose_run(settings: Finetune, base: Path) -> Path:

@@ -17,8 +17,8 @@ from jarvis_nano.evaluation.perplexity import HeldOut
 from jarvis_nano.tokenizer import Tokenizer
 from jarvis_nano.training import distributed
 from jarvis_nano.training.loop import Validation
-from jarvis_nano.training.prepare import prepare
-from jarvis_nano.training.session import train_run
+from jarvis_nano.training.prepare import prepare, source_folder
+from jarvis_nano.training.session import started, train_run
 
 DEFAULT_PRESET = "nano"
 
@@ -85,40 +85,41 @@ def pretrain(settings: Pretrain, preset: str) -> None:
     """Train to the last step and, on rank 0, print what came out of it."""
     with distributed.join(settings.device, settings.threads) as world:
         run = Path(world.share(str(_choose_run(settings, preset)) if world.is_first else ""))
-        going_on = settings.resume and (run / "config.json").is_file()
-        if going_on:
-            config = _merge(runs.read_config(run), settings, run)
-            tokenizer_folder = run / "tokenizer"
-        else:
-            folders = ""
-            if world.is_first:
-                prepared = prepare(settings.data, settings.tokenizer, settings.model.vocab_size)
-                folders = f"{prepared.tokenizer}\n{prepared.shards}"
-            tokenizer_folder, shards_folder = (Path(name) for name in world.share(folders).split("\n"))
-            config = runs.RunConfig(
-                preset or DEFAULT_PRESET, settings.model, settings.train, "", str(shards_folder.resolve())
+        with started(run, world):
+            going_on = settings.resume and (run / "config.json").is_file()
+            if going_on:
+                config = _merge(runs.read_config(run), settings, run)
+                tokenizer_folder = run / "tokenizer"
+            else:
+                folders = ""
+                if world.is_first:
+                    prepared = prepare(settings.data, settings.tokenizer, settings.model.vocab_size)
+                    folders = f"{prepared.tokenizer}\n{prepared.shards}"
+                tokenizer_folder, shards_folder = (Path(name) for name in world.share(folders).split("\n"))
+                config = runs.RunConfig(
+                    preset or DEFAULT_PRESET, settings.model, settings.train, "", str(shards_folder.resolve())
+                )
+            tokenizer = Tokenizer.load(tokenizer_folder)
+            if not going_on:
+                model = dataclasses.replace(config.model, vocab_size=tokenizer.vocab_size)
+                config = dataclasses.replace(config, model=model, tokenizer_hash=tokenizer.hash)
+            batches, validation = _batches(config, tokenizer)
+            texts = [[tokenizer.special_id("</s>"), *tokenizer.encode(t).tolist()] for t in config.train.sample_prompts]
+            prompts = [ids for ids in texts if len(ids) < config.model.context]
+            result = train_run(
+                run,
+                config,
+                tokenizer,
+                batches,
+                validation,
+                world,
+                prompts=prompts,
+                resume=going_on,
+                observe=settings.observe == "on",
+                tensorboard=settings.tensorboard,
             )
-        tokenizer = Tokenizer.load(tokenizer_folder)
-        if not going_on:
-            model = dataclasses.replace(config.model, vocab_size=tokenizer.vocab_size)
-            config = dataclasses.replace(config, model=model, tokenizer_hash=tokenizer.hash)
-        batches, validation = _batches(config, tokenizer)
-        texts = [[tokenizer.special_id("</s>"), *tokenizer.encode(t).tolist()] for t in config.train.sample_prompts]
-        prompts = [ids for ids in texts if len(ids) < config.model.context]
-        result = train_run(
-            run,
-            config,
-            tokenizer,
-            batches,
-            validation,
-            world,
-            prompts=prompts,
-            resume=going_on,
-            observe=settings.observe == "on",
-            tensorboard=settings.tensorboard,
-        )
-        if world.is_first:
-            print(_summary(run, result, validation))
+            if world.is_first:
+                print(_summary(run, result, validation))
 
 
 def _summary(run: Path, result: HeldOut | None, validation: Validation) -> str:
@@ -146,9 +147,10 @@ def _choose_run(settings: Pretrain, preset: str) -> Path:
 
 def _merge(config: runs.RunConfig, settings: Pretrain, run: Path) -> runs.RunConfig:
     """The run's configuration with what may change on the way; UserError for what may not."""
-    for name in ("data", "tokenizer"):
-        if getattr(settings, name):
-            raise UserError(f"{run} goes on with the {name} it was started with; leave out --{name}")
+    if settings.data and source_folder(settings.data).resolve() != Path(config.data).parent:
+        raise UserError(f"{run} was started with other texts; --resume cannot change --data (it may be left out)")
+    if settings.tokenizer and Tokenizer.load(settings.tokenizer).hash != config.tokenizer_hash:
+        raise UserError(f"{run} was started with another tokenizer; --resume cannot change it (it may be left out)")
     model = dataclasses.replace(settings.model, vocab_size=config.model.vocab_size)
     if model != config.model:
         raise UserError(f"{run} was started with {config.model}; --resume cannot change the model to {model}")

@@ -23,6 +23,17 @@ from jarvis_nano.training.loop import BatchSource, Trainer, Validation
 from jarvis_nano.training.recorder import Recorder
 
 
+@contextlib.contextmanager
+def started(run: Path, world: World) -> Iterator[None]:
+    """Around a start: where it fails, the folder that was taken for the run is given up again if nothing is in it."""
+    try:
+        yield
+    except BaseException:
+        if world.is_first:
+            runs.give_up(run)
+        raise
+
+
 def train_run(
     run: Path,
     config: runs.RunConfig,

@@ -117,9 +117,11 @@ def test_runs_without_a_checkpoint_or_unknown_say_what_to_do(tmp_path, monkeypat
         runs.newest()
     with pytest.raises(UserError, match="no checkpoint yet"):
         runs.latest_checkpoint(tmp_path)
-    assert runs.next_free("nano") == Path(tmp_path / "nano-1")
-    (tmp_path / "nano-1").mkdir()
+    first = runs.next_free("nano")
+    assert first == Path(tmp_path / "nano-1")
     assert runs.next_free("nano") == Path(tmp_path / "nano-2")
+    runs.give_up(first)
+    assert runs.next_free("nano") == first
 
 
 def test_going_back_to_an_older_checkpoint_forgets_the_later_ones(tmp_path, model):

@@ -51,7 +51,7 @@ def test_resume_is_bit_exact(settings, change, monkeypatch, optimizer):
         with pytest.raises(Interrupted, match="--resume"):
             pretrain(change(settings, run="b"), "nano")
     assert max(losses("b")) < 12
-    pretrain(change(settings, run="b", resume=True, data=()), "nano")
+    pretrain(change(settings, run="b", resume=True), "nano")
     assert losses("a") == losses("b")
     whole, resumed = weights("a"), weights("b")
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
@@ -156,11 +156,11 @@ def test_a_finished_run_is_left_alone_and_can_be_prolonged(settings, change, cap
     pretrain(settings, "nano")
     before = Path("runs/a/metrics.jsonl").read_bytes()
     config = Path("runs/a/config.json").read_bytes()
-    pretrain(change(settings, resume=True, data=(), learning_rate=0.5), "nano")
+    pretrain(change(settings, resume=True, learning_rate=0.5), "nano")
     assert "finished already" in capsys.readouterr().out
     assert Path("runs/a/config.json").read_bytes() == config
     assert Path("runs/a/metrics.jsonl").read_bytes() == before
-    pretrain(change(settings, resume=True, data=(), steps=14), "nano")
+    pretrain(change(settings, resume=True, steps=14), "nano")
     assert max(losses("a")) == 14
 
 
@@ -171,18 +171,19 @@ def test_resume_before_the_first_checkpoint_starts_at_step_0(settings, change):
 
     shutil.rmtree("runs/b/checkpoints")
     Path("runs/b/latest").unlink()
-    pretrain(change(settings, run="b", save_every=100, resume=True, data=()), "nano")
+    pretrain(change(settings, run="b", save_every=100, resume=True), "nano")
     assert losses("a") == losses("b")
 
 
-CHANGES = [("tokenizer", "x"), ("seed", 3), ("batch_size", 8), ("optimizer", "muon"), ("d_model", 64)]
+CHANGES = [("data", ("autre.txt",)), ("seed", 3), ("batch_size", 8), ("optimizer", "muon"), ("d_model", 64)]
 
 
 @pytest.mark.parametrize(("field", "value"), CHANGES)
 def test_resume_refuses_what_would_change_the_past(settings, change, field, value):
     pretrain(settings, "nano")
+    Path("autre.txt").write_text("Un autre texte.\n", encoding="utf-8")
     with pytest.raises(UserError, match=r"cannot change|started with"):
-        pretrain(change(settings, resume=True, data=(), **{field: value}), "nano")
+        pretrain(change(settings, resume=True, **{field: value}), "nano")
 
 
 def test_an_existing_run_is_not_overwritten(settings):

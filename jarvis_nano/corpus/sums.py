@@ -9,7 +9,7 @@ from functools import cache
 
 from .split import Split, side
 
-LARGEST = 20
+LARGEST = 10
 
 _ADDITION = (
     "Combien font {a} + {b} ?",

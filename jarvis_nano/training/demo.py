@@ -33,7 +33,7 @@ TUNING_RATE = 3e-3  # a short tuning: at the default, a third of it, copying is 
 QUESTIONS = (
     "Bonjour !",
     "Quelle est la capitale de l'Italie ?",
-    "Combien font 7 + 5 ?",
+    "Combien font 5 + 3 ?",
     "Mets au pluriel : Le petit chat dort.",
     "Léa mange une pomme dans le jardin. Où est Léa ?",
     "Ouvre Spotify.",
@@ -50,9 +50,9 @@ class Demo:
 
     run: str = "demo"
     """Name of the tuned run; the pretrained one is <run>-base. Stages that are finished already are not run again."""
-    steps: int = 620
+    steps: int = 660
     """Steps of pretraining."""
-    tune_steps: int = 150
+    tune_steps: int = 125
     """Steps of tuning."""
     stories: int = 200
     """Stories written for the grammar's examination."""

@@ -73,10 +73,13 @@ def sums(split: Split) -> tuple[Sum, ...]:
 
 
 def draw(rng: random.Random, split: Split) -> tuple[str, str]:
-    """A question and the equation that answers it."""
+    """A question and the equation that answers it.
+
+    « On a 5 + 3 = 8. »: after a word the operands are the very tokens of the question (" 5", not "5"), to be copied.
+    """
     item = rng.choice(sums(split))
     template = rng.choice(_ADDITION if item.sign == "+" else _SUBTRACTION)
-    return template.format(a=item.a, b=item.b), item.equation
+    return template.format(a=item.a, b=item.b), f"On a {item.equation}"
 
 
 def judge(response: str, answer: str) -> bool:

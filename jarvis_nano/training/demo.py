@@ -52,7 +52,7 @@ class Demo:
     """Name of the tuned run; the pretrained one is <run>-base. Stages that are finished already are not run again."""
     steps: int = 660
     """Steps of pretraining."""
-    tune_steps: int = 125
+    tune_steps: int = 160
     """Steps of tuning."""
     stories: int = 200
     """Stories written for the grammar's examination."""

@@ -48,7 +48,7 @@ def test_no_instruction_of_one_split_is_in_the_other(train, held_out):
 def test_sums_are_split_by_unordered_operands(train):
     for item in sums.sums("held_out"):
         assert side(f"{min(item.a, item.b)} {item.sign} {max(item.a, item.b)}") == "held_out"
-    equations = {item.equation for item in sums.sums("held_out")}
+    equations = {f"On a {item.equation}" for item in sums.sums("held_out")}
     assert 15 <= len(equations) <= 40
     assert not equations & {example.response for example in train}
 

@@ -21,6 +21,7 @@ from jarvis_nano.chat import Chat
 from jarvis_nano.corpus import assistant, checker
 from jarvis_nano.corpus.builtin import Builtin
 from jarvis_nano.corpus.sources import read_documents
+from jarvis_nano.errors import UserError
 from jarvis_nano.evaluation.answers import Answered, answer, percent_by_kind
 from jarvis_nano.evaluation.stories import StoryScore, score, write_stories
 from jarvis_nano.observe.metrics import read_metrics
@@ -86,6 +87,7 @@ def demo(settings: Demo) -> None:
     with stages.stage("corpus", "Un corpus et son tokenizer"):
         corpus = builtin_folder(Builtin(), start.model.vocab_size)
         console.print(f"{corpus}: {Builtin().megabytes:g} MB of stories, {Builtin().instructions} instructions")
+    _require_same_corpus(base, settings.run, corpus)
     with stages.stage("pretraining", "Le préentraînement"):
         shared: dict[str, Any] = {"tensorboard": settings.tensorboard, "threads": settings.threads}
         train = dataclasses.replace(start.train, steps=settings.steps)
@@ -105,6 +107,16 @@ def demo(settings: Demo) -> None:
     write_text(run / "demo.json", json.dumps(result, ensure_ascii=False, indent=1) + "\n")
     console.print(f"\n{sum(stages.seconds.values()):.0f} s in all; figures in {run / 'demo.json'}. Your turn: "
                   f"[bold]python scripts/chat.py {settings.run}[/]")  # fmt: skip
+
+
+def _require_same_corpus(base: str, tuned: str, corpus: Path) -> None:
+    """UserError where finished runs were made from an older corpus: going on with them would mix the two."""
+    run = runs.location(base)
+    if (run / "config.json").is_file() and Path(runs.read_config(run).data).parent != corpus.resolve():
+        raise UserError(
+            f"{run} was trained on another version of the built-in corpus; remove {run} and {runs.location(tuned)}, "
+            f"or choose another name: python scripts/demo.py --run NAME"
+        )
 
 
 def _examine_stories(run: str, corpus: Path, settings: Demo) -> StoryScore:

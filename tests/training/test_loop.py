@@ -220,3 +220,12 @@ def test_the_run_folder_loads_and_moves(settings, tmp_path):
     model, tokenizer = jarvis_nano.load(tmp_path / "elsewhere")
     ids = torch.from_numpy(tokenizer.encode("le chat mange").astype("int64"))[None]
     assert model(ids).shape == (1, ids.shape[1], tokenizer.vocab_size)
+
+
+def test_the_demo_does_not_go_on_with_runs_of_another_corpus(settings, change, monkeypatch, tmp_path):
+    from jarvis_nano.training import demo
+
+    pretrain(change(settings, run="demo-base"), "nano")
+    monkeypatch.setattr(demo, "builtin_folder", lambda builtin, vocab_size: tmp_path / "data" / "builtin-new")
+    with pytest.raises(UserError, match="another version of the built-in corpus; remove runs/demo-base and runs/demo"):
+        demo.demo(demo.Demo(tensorboard=False))

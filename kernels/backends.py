@@ -6,14 +6,16 @@ A backend asked for by name runs or raises with the reason; "auto" takes the fir
 
 from __future__ import annotations
 
+import json
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -22,11 +24,11 @@ from torch import Tensor
 from jarvis_nano.errors import UserError
 
 NAMES = ("reference", "cpp", "triton", "cuda")
-ORDER = {"cpu": ("cpp", "reference"), "cuda": ("cuda", "triton", "reference")}
+ORDER = {"cpu": ("cpp", "reference"), "cuda": ("cuda", "triton", "reference")}  # on a GPU: see PROVEN_ON_GPU
 
-# (op, backend): the file under benchmarks/results/ of the run in which the op's tests passed on a GPU. "auto" takes no
-# other kernel there; the rest run by name. The CPU kernels are tested by `make test`, everywhere.
-PROVEN_ON_GPU: dict[tuple[str, str], str] = {}
+# Compute capability -> op -> its kernels that have passed their tests on such a GPU, the fastest first: written by
+# `make gpu`. "auto" takes no other kernel on a GPU; the rest run by name. CPU kernels are tested by `make test`.
+PROVEN_ON_GPU = Path(__file__).with_name("proven_on_gpu.json")
 
 # Where every op of ours is registered: schemas and fakes in kernels/<op>/op.py, compiled kernels by jarvis_nano._ops.
 LIBRARY = torch.library.Library("jarvis_nano", "FRAGMENT")
@@ -47,35 +49,41 @@ class Kernel(NamedTuple):
 
 @dataclass(frozen=True)
 class Op:
-    """An op: where its backends come from, and the dtypes that each takes (a backend without an entry takes all).
+    """An op: where its backends come from, and what each takes (a backend without an entry takes all).
 
     `load[backend]()` returns its Kernel; it is called when the backend is first chosen, so that importing the op
-    imports neither Triton nor the compiled module.
+    imports neither Triton nor the compiled module. `widths` are those of the tensor's last dimension.
     """
 
     name: str
     load: Mapping[str, Callable[[], Kernel]]
     dtypes: Mapping[str, tuple[torch.dtype, ...]] = field(default_factory=dict)
+    widths: Mapping[str, Sequence[int]] = field(default_factory=dict)
     kernels: dict[str, Kernel] = field(default_factory=dict)  # those loaded so far
-    _chosen: dict[tuple[str, str, torch.dtype], str] = field(default_factory=dict)
+    _chosen: dict[tuple[str, str, torch.dtype, int | None], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _registered[self.name] = self
 
     def choose(self, tensor: Tensor, backend: str = "auto") -> str:
         """The backend that runs this op on `tensor`: a key of `kernels`. UserError when the one asked for cannot."""
-        key = (_wished if backend == "auto" else backend, tensor.device.type, tensor.dtype)
+        width = tensor.shape[-1] if self.widths else None
+        key = (_wished if backend == "auto" else backend, tensor.device.type, tensor.dtype, width)
         if torch.compiler.is_compiling():
             return _resolve(self.name, *key)
         return self._chosen.get(key) or _resolve(self.name, *key)
 
-    def why_not(self, backend: str, device: str, dtype: torch.dtype = torch.float32) -> str | None:
-        """Why `backend` cannot run this op on such tensors; None: it can."""
+    def why_not(
+        self, backend: str, device: str, dtype: torch.dtype | None = None, width: int | None = None
+    ) -> str | None:
+        """Why `backend` cannot run this op on such tensors (None: whatever it takes); None: it can."""
         if backend not in self.load:
             return f"{self.name} has no {backend} backend; it has {', '.join(self.load)}"
-        if backend in self.dtypes and dtype not in self.dtypes[backend]:
+        if dtype is not None and dtype not in self.dtypes.get(backend, (dtype,)):
             takes = ", ".join(_short(d) for d in self.dtypes[backend])
             return f"{self.name} in {backend} takes {takes}, not {_short(dtype)}"
+        if width is not None and width not in self.widths.get(backend, (width,)):
+            return f"{self.name} in {backend} takes widths of {_listed(self.widths[backend])}, not {width}"
         return _PLATFORM[backend](device)
 
 
@@ -83,46 +91,61 @@ def _short(dtype: torch.dtype) -> str:
     return str(dtype).removeprefix("torch.")
 
 
+def _listed(widths: Sequence[int]) -> str:
+    return f"{widths[0]} to {widths[-1]}" if isinstance(widths, range) else " or ".join(map(str, widths))
+
+
 @torch.compiler.assume_constant_result
-def _resolve(name: str, backend: str, device: str, dtype: torch.dtype) -> str:
+def _resolve(name: str, backend: str, device: str, dtype: torch.dtype, width: int | None) -> str:
     """The slow half of Op.choose, once for each key; torch.compile takes the result as a constant."""
     op = _registered[name]
     if backend not in (*NAMES, "auto"):
         raise UserError(f"unknown backend {backend!r}; expected auto, {', '.join(NAMES)}")
     if backend == "auto":
-        chosen, reasons = _first_usable(op, device, dtype)
+        chosen, reasons = _first_usable(op, device, dtype, width)
         _log.log(
             logging.WARNING if device == "cpu" and missing_ops() else logging.INFO,
             "%s on %s in %s: %s%s", op.name, device, _short(dtype), chosen, f" ({'; '.join(reasons)})" * bool(reasons)
         )  # fmt: skip
     else:
         chosen = backend
-        reason = op.why_not(backend, device, dtype)
+        reason = op.why_not(backend, device, dtype, width)
         if reason:
             raise UserError(f"backend {backend!r} cannot run {op.name}: {reason}")
     if chosen not in op.kernels:
         op.kernels[chosen] = op.load[chosen]()
-    op._chosen[backend, device, dtype] = chosen
+    op._chosen[backend, device, dtype, width] = chosen
     return chosen
 
 
-def _first_usable(op: Op, device: str, dtype: torch.dtype) -> tuple[str, list[str]]:
+def _first_usable(op: Op, device: str, dtype: torch.dtype, width: int | None) -> tuple[str, list[str]]:
     reasons: list[str] = []
-    for name in ORDER.get(device, ("reference",)):
+    proven = proven_on_this_gpu(op.name) if device == "cuda" else ()
+    for name in [*proven, *(n for n in ORDER.get(device, ("reference",)) if n not in proven)]:
         if name not in op.load:
             continue
-        reason = auto_refusal(op, name, device) or op.why_not(name, device, dtype)
+        reason = auto_refusal(op, name, device) or op.why_not(name, device, dtype, width)
         if reason is None:
             return name, reasons
         reasons.append(reason)
     return "reference", reasons
 
 
+@cache
+def proven_on_this_gpu(op: str) -> tuple[str, ...]:
+    """The op's kernels that have passed their tests on a GPU of this kind, the fastest first."""
+    if not torch.cuda.is_available() or not PROVEN_ON_GPU.exists():
+        return ()
+    capability = "{}.{}".format(*torch.cuda.get_device_capability())
+    table = json.loads(PROVEN_ON_GPU.read_text(encoding="utf-8"))
+    return tuple(table.get(capability, {}).get(op, ()))
+
+
 def auto_refusal(op: Op, backend: str, device: str) -> str | None:
     """Why auto leaves a backend alone that may well run; None: it does not."""
-    if device == "cpu" or backend == "reference" or (op.name, backend) in PROVEN_ON_GPU:
+    if device == "cpu" or backend == "reference" or backend in proven_on_this_gpu(op.name):
         return None
-    return f"{backend} has not passed its tests on a GPU yet; ask for it by name"
+    return f"{backend} has not passed its tests on a GPU of this kind; run `make gpu`, or ask for it by name"
 
 
 @contextmanager

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 import triton
@@ -16,6 +15,8 @@ import triton.language as tl
 from torch import Tensor
 
 from jarvis_nano.errors import UserError
+
+from ..ahead_of_time import Configuration
 
 MAX_COLUMNS = 4096  # a row lies in the registers of one program; at 8192 the backward kernel spills
 _BACKWARD_PROGRAMS_PER_SM = 2
@@ -179,8 +180,8 @@ def backward(
     return dx, dweight, dbias
 
 
-def ahead_of_time() -> Iterator[tuple[str, Any, dict[str, str], dict[str, Any], int]]:
-    """The configurations to compile without a GPU: (name, kernel, signature, constants, warps), for the tests."""
+def ahead_of_time(architecture: int) -> Iterator[Configuration]:
+    """Every width class in both dtypes; the tables are the same for all architectures."""
     widths = (("*bf16", 768), ("*bf16", MAX_COLUMNS), ("*fp32", MAX_COLUMNS))
     for (dtype, n_columns), rms in itertools.product(widths, (False, True)):
         name = f"{'rms' if rms else 'layer'} {dtype[1:]} {n_columns}"
@@ -188,12 +189,14 @@ def ahead_of_time() -> Iterator[tuple[str, Any, dict[str, str], dict[str, Any], 
         shape = {"RMS": rms, "ROWS": rows, "COLUMNS": columns}
         data = {"x_ptr": dtype, "residual_ptr": dtype, "weight_ptr": "*fp32", "bias_ptr": "*fp32", "y_ptr": dtype}
         sizes = {"total_ptr": dtype, "stats_ptr": "*fp32", "n_rows": "i32", "n_columns": "i32", "eps": "fp32"}
-        yield f"forward {name}", _forward, data | sizes, shape | {"HAS_RESIDUAL": True, "HAS_BIAS": not rms}, warps
+        constants = shape | {"HAS_RESIDUAL": True, "HAS_BIAS": not rms}
+        yield Configuration(f"forward {name}", _forward, data | sizes, constants, warps)
         rows, columns, warps = tile(n_columns, backward=True)
         shape = {"RMS": rms, "ROWS": rows, "COLUMNS": columns}
         data = {"dy_ptr": dtype, "dtotal_ptr": dtype, "total_ptr": dtype, "weight_ptr": "*fp32", "stats_ptr": "*fp32"}
         sizes = {"dx_ptr": dtype, "partial_ptr": "*fp32", "n_rows": "i32", "n_columns": "i32", "n_programs": "i32"}
-        yield f"backward {name}", _backward, data | sizes, shape | {"HAS_DTOTAL": True, "HAS_BIAS": not rms}, warps
+        constants = shape | {"HAS_DTOTAL": True, "HAS_BIAS": not rms}
+        yield Configuration(f"backward {name}", _backward, data | sizes, constants, warps)
     pointers = {"partial_ptr": "*fp32", "dweight_ptr": "*fp32", "dbias_ptr": "*fp32"}
     constants = {"HAS_BIAS": True, "ROWS": 32, "COLUMNS": 64}
-    yield "add_partials", _add_partials, pointers | {"n_columns": "i32", "n_programs": "i32"}, constants, 4
+    yield Configuration("add_partials", _add_partials, pointers | {"n_columns": "i32", "n_programs": "i32"}, constants)

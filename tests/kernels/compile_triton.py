@@ -1,7 +1,7 @@
 """Compiles Triton kernels ahead of time, without a GPU: compile_triton.py MODULE [ARCH…] -> one JSON line each.
 
-A process of its own, because TRITON_INTERPRET is read when a kernel is decorated. MODULE.ahead_of_time() yields
-(name, kernel, signature, constants, warps); the line has registers, stack bytes and local-memory instructions.
+A process of its own, because TRITON_INTERPRET is read when a kernel is decorated. MODULE.ahead_of_time(architecture)
+yields configurations; the line has registers, stack bytes, local-memory instructions and bytes of shared memory.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
+# Bytes of shared memory that one block can have (CUDA C++ Programming Guide, compute capabilities).
+SHARED_LIMIT = {80: 163 << 10, 86: 99 << 10, 89: 99 << 10, 90: 227 << 10, 100: 227 << 10, 120: 99 << 10}
 BINARIES = Path(triton.__file__).parent / "backends/nvidia/bin"
 
 
@@ -39,12 +41,21 @@ def measure(cubin: bytes) -> dict[str, int]:
 def main() -> None:
     module = import_module(sys.argv[1])
     for architecture in map(int, sys.argv[2:] or ("80", "90")):
-        for name, kernel, signature, constants, warps in module.ahead_of_time():
-            signature = {argument: signature.get(argument, "constexpr") for argument in kernel.arg_names}
-            aligned = {(i,): [["tt.divisibility", 16]] for i, kind in enumerate(signature.values()) if kind[0] == "*"}
-            source = ASTSource(kernel, signature, constants, aligned)
-            compiled = triton.compile(source, target=GPUTarget("cuda", architecture, 32), options={"num_warps": warps})
-            print(json.dumps({"kernel": name, "sm": architecture, **measure(compiled.asm["cubin"])}), flush=True)
+        for wanted in module.ahead_of_time(architecture):
+            signature = {name: wanted.signature.get(name, "constexpr") for name in wanted.kernel.arg_names}
+            missing = [name for name, kind in signature.items() if kind == "constexpr" and name not in wanted.constants]
+            assert not missing, f"{wanted.name}: neither a type nor a value for {missing}"
+            aligned = {
+                (i,): [["tt.divisibility", 16]]
+                for i, (name, kind) in enumerate(signature.items())
+                if kind[0] == "*" or name in wanted.divisible
+            }
+            source = ASTSource(wanted.kernel, signature, dict(wanted.constants), aligned)
+            options = {"num_warps": wanted.num_warps, "num_stages": wanted.num_stages}
+            compiled = triton.compile(source, target=GPUTarget("cuda", architecture, 32), options=options)
+            line = {"kernel": wanted.name, "sm": architecture, **measure(compiled.asm["cubin"])}
+            line |= {"shared": compiled.metadata.shared, "shared_limit": SHARED_LIMIT[architecture]}
+            print(json.dumps(line), flush=True)
 
 
 if __name__ == "__main__":

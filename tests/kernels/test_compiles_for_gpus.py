@@ -31,6 +31,7 @@ def test_triton_kernels_fit_in_registers(module, architecture):
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert lines
     assert [line for line in lines if line["stack"] or line["spills"]] == []
+    assert [line for line in lines if line["shared"] > line["shared_limit"]] == []
 
 
 @pytest.mark.parametrize("source", CUDA_SOURCES, ids=lambda path: path.name)

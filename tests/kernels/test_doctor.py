@@ -82,11 +82,33 @@ def test_a_backend_is_chosen_by_argument_then_context_then_environment_then_devi
     assert done.stdout.split() == ["reference", "cpp", "cpp"]
 
 
-def test_auto_leaves_gpu_kernels_alone_until_they_have_passed_on_one():
+@pytest.fixture
+def a_gpu_like_h200(monkeypatch, tmp_path):
+    """A machine that says it has a GPU of capability 9.0, and a table of what passed on which."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (9, 0))
+    monkeypatch.setattr(backends, "PROVEN_ON_GPU", tmp_path / "proven_on_gpu.json")
+    monkeypatch.setattr(backends, "has_cuda_kernels", lambda: True)
+    backends.proven_on_this_gpu.cache_clear()
+    yield tmp_path / "proven_on_gpu.json"
+    backends.proven_on_this_gpu.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("table", "chosen"),
+    [
+        (None, "reference"),
+        ({"8.0": {"layer_norm": ["cuda", "triton"]}}, "reference"),
+        ({"9.0": {"causal_attention": ["triton"]}}, "reference"),
+        ({"9.0": {"layer_norm": ["triton", "cuda"]}}, "triton"),
+        ({"9.0": {"layer_norm": ["cuda"]}}, "cuda"),
+    ],
+)
+def test_auto_takes_the_fastest_kernel_that_has_passed_on_a_gpu_of_this_kind(a_gpu_like_h200, table, chosen):
+    if table is not None:
+        a_gpu_like_h200.write_text(json.dumps(table), encoding="utf-8")
     op = backends.all_ops()["layer_norm"]
-    for backend in ("triton", "cuda"):
-        proven = (op.name, backend) in backends.PROVEN_ON_GPU
-        assert (backends.auto_refusal(op, backend, "cuda") is None) == proven
+    assert backends._first_usable(op, "cuda", torch.float32, 768)[0] == chosen
 
 
 def test_use_backend_refuses_a_name_it_does_not_know():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from importlib import import_module
 
 import torch
 from torch import Tensor
@@ -46,12 +47,13 @@ def _fake_backward(
     return _empty_heads(q), _empty_heads(k), _empty_heads(v)
 
 
-for _name, _schema, _fake in (
-    ("causal_attention", _FORWARD, _fake_forward),
-    ("causal_attention_backward", _BACKWARD, _fake_backward),
-):
-    backends.LIBRARY.define(_name + _schema, tags=torch.Tag.pt2_compliant_tag)
-    torch.library.register_fake(f"jarvis_nano::{_name}", _fake, lib=backends.LIBRARY)
+for _overload in ("", ".triton"):
+    for _name, _schema, _fake in (
+        ("causal_attention", _FORWARD, _fake_forward),
+        ("causal_attention_backward", _BACKWARD, _fake_backward),
+    ):
+        backends.LIBRARY.define(f"{_name}{_overload}{_schema}", tags=torch.Tag.pt2_compliant_tag)
+        torch.library.register_fake(f"jarvis_nano::{_name}{_overload}", _fake, lib=backends.LIBRARY)
 
 
 def _compiled() -> Kernel:
@@ -59,10 +61,26 @@ def _compiled() -> Kernel:
     return Kernel(ops.causal_attention.default, ops.causal_attention_backward.default)
 
 
+def _triton() -> Kernel:
+    kernel = import_module(".triton_kernel", __package__)
+    backends.LIBRARY.impl("causal_attention.triton", kernel.forward, "CompositeExplicitAutograd")
+    backends.LIBRARY.impl("causal_attention_backward.triton", kernel.backward, "CompositeExplicitAutograd")
+    ops = torch.ops.jarvis_nano
+    return Kernel(ops.causal_attention.triton, ops.causal_attention_backward.triton)
+
+
 OP = backends.Op(
     "causal_attention",
-    load={"reference": lambda: Kernel(reference.forward, reference.backward), "cpp": _compiled},
-    dtypes={"cpp": (torch.float32, torch.bfloat16)},
+    load={
+        "reference": lambda: Kernel(reference.forward, reference.backward),
+        "cpp": _compiled,
+        "triton": _triton,
+    },
+    dtypes={
+        "cpp": (torch.float32, torch.bfloat16),
+        "triton": (torch.float32, torch.bfloat16, torch.float16),
+    },
+    widths={"triton": range(1, 257)},
 )
 
 

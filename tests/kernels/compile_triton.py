@@ -50,7 +50,8 @@ def main() -> None:
                 for i, (name, kind) in enumerate(signature.items())
                 if kind[0] == "*" or name in wanted.divisible
             }
-            source = ASTSource(wanted.kernel, signature, dict(wanted.constants), aligned)
+            constants = {name: wanted.constants[name] for name, kind in signature.items() if kind == "constexpr"}
+            source = ASTSource(wanted.kernel, signature, constants, aligned)
             options = {"num_warps": wanted.num_warps, "num_stages": wanted.num_stages}
             compiled = triton.compile(source, target=GPUTarget("cuda", architecture, 32), options=options)
             line = {"kernel": wanted.name, "sm": architecture, **measure(compiled.asm["cubin"])}

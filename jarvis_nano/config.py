@@ -9,7 +9,7 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_type_hints
+from typing import Any, Literal, get_args, get_type_hints
 
 from jarvis_nano.errors import UserError
 
@@ -18,6 +18,7 @@ Positions = Literal["learned", "rotary"]
 Mlp = Literal["gelu", "swiglu", "relu2"]
 Schedule = Literal["cosine", "wsd"]
 Optimizer = Literal["adamw", "muon"]
+Compile = Literal["auto", "on", "off"]
 
 
 def _require_at_least(config: Any, lowest: int, *names: str) -> None:
@@ -136,6 +137,8 @@ class TrainConfig:
     """Gradients longer than this are scaled down (Pascanu et al. 2013); 0: never."""
     z_loss: float = 0.0
     """Weight of log² Z, which keeps logits from drifting (PaLM)."""
+    compile: Compile = "auto"
+    """Compile the model's forward and backward (torch.compile, a minute at the start); auto: on a GPU."""
     seed: int = 0
     """Seed of the weights, the batches and dropout."""
     log_every: int = 10
@@ -163,6 +166,8 @@ class TrainConfig:
             raise UserError(
                 f"micro_batch_size {self.micro_batch_size} is not between 0 and batch_size {self.batch_size}"
             )
+        if self.compile not in get_args(Compile):
+            raise UserError(f"compile is {self.compile!r}; expected {', '.join(get_args(Compile))}")
         if self.learning_rate <= 0 or self.muon_learning_rate <= 0:
             raise UserError("learning rates must be above 0")
         if not (0 <= self.warmup <= 1 and 0 <= self.decay <= 1 and 0 <= self.final_lr <= 1):

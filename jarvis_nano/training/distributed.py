@@ -1,4 +1,7 @@
-"""The processes of one training: one alone, or those that torchrun started (NCCL on GPUs, gloo on CPUs)."""
+"""The processes of one training: one alone, or those that torchrun started.
+
+Tensors on GPUs travel by NCCL, those on the host by gloo: what the host wants to know waits for no GPU.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +34,10 @@ class World:
 
     def barrier(self) -> None:
         if self.size > 1:
-            dist.barrier()
+            dist.all_reduce(torch.zeros(1))  # on the host
 
     def sum(self, values: Tensor) -> Tensor:
-        """The sum over all processes, in place."""
+        """The sum over all processes, in place; it travels from where it lies."""
         if self.size > 1:
             dist.all_reduce(values)
         return values
@@ -80,7 +83,7 @@ def join(device: str, threads: int) -> Iterator[World]:
     # torchrun sets OMP_NUM_THREADS=1: share the cores among the processes of this machine instead.
     local_size = int(os.environ.get("LOCAL_WORLD_SIZE", size))
     torch.set_num_threads(threads or max(1, (os.cpu_count() or 1) // local_size))
-    dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo", timeout=WAIT)
+    dist.init_process_group("cpu:gloo,cuda:nccl" if chosen.type == "cuda" else "gloo", timeout=WAIT)
     try:
         yield World(rank, size, chosen)
     finally:

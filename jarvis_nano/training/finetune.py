@@ -16,7 +16,7 @@ from torch import Tensor
 
 from jarvis_nano import runs
 from jarvis_nano.chat import Message, encode_conversation, encode_prompt, read_numbered_instructions
-from jarvis_nano.config import TrainConfig
+from jarvis_nano.config import Compile, TrainConfig
 from jarvis_nano.corpus.holdout import rank
 from jarvis_nano.data.batches import ExampleBatches
 from jarvis_nano.errors import UserError
@@ -73,6 +73,8 @@ class Finetune:
     """Steps between two checkpoints."""
     sample_every: Annotated[int | None, _default("the pretraining's", "INT")] = None
     """Steps between two sampled answers."""
+    compile: Annotated[Compile | None, _default("the pretraining's", "auto|on|off")] = None
+    """Compile the model's forward and backward (torch.compile, a minute at the start); auto: on a GPU."""
     resume: bool = False
     """Go on from the new run's latest checkpoint; with no checkpoint yet, start; if finished, do nothing."""
     observe: Literal["on", "off"] = "on"
@@ -272,7 +274,7 @@ def _resumed(config: runs.RunConfig, settings: Finetune, base: Path, run: Path) 
 
 def _with_flags(train: TrainConfig, settings: Finetune) -> TrainConfig:
     """The training with what the user gave."""
-    names = ("steps", "batch_size", "seed", "log_every", "eval_every", "save_every", "sample_every")
+    names = ("steps", "batch_size", "seed", "log_every", "eval_every", "save_every", "sample_every", "compile")
     given: dict[str, Any] = {name: getattr(settings, name) for name in names if getattr(settings, name) is not None}
     train = dataclasses.replace(train, **given)
     return train if settings.learning_rate is None else _with_rate(train, settings.learning_rate)

@@ -1,7 +1,8 @@
 """The training loop, the same for pretraining and tuning: batches in, checkpoints and metrics out.
 
 A step depends on the weights, the optimizer's state and its own number alone: batches and dropout are functions of
-(seed, step), so a resumed run goes on exactly as the uninterrupted one would have.
+(seed, step), so a resumed run goes on exactly as the uninterrupted one would have. On a GPU the host runs ahead of
+the device: within a step nothing waits for it, the recorder does when a line of metrics is due.
 """
 
 from __future__ import annotations
@@ -14,13 +15,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Protocol
+from typing import Protocol, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from jarvis_nano.config import TrainConfig
-from jarvis_nano.data.batches import Batch
+from jarvis_nano.data.batches import NO_TARGET, Batch
+from jarvis_nano.data.prefetch import Prefetcher
 from jarvis_nano.errors import UserError
 from jarvis_nano.evaluation.perplexity import HeldOut, evaluate
 from jarvis_nano.model import Transformer
@@ -80,7 +83,12 @@ class Trainer:
         self.world = world
         self.recorder: Recorder | None = None
         self.model = model.to(world.device)
-        self.replica: nn.Module = nn.parallel.DistributedDataParallel(model) if world.size > 1 else model
+        self.is_compiled = config.compile == "on" or (config.compile == "auto" and world.device.type == "cuda")
+        # Training alone sees the compiled one: evaluation, samples and checkpoints use self.model, under its own names.
+        self.replica: nn.Module = compiled(model) if self.is_compiled else model
+        if world.size > 1:
+            self.replica = nn.parallel.DistributedDataParallel(self.replica)
+        self.upcoming = Prefetcher(self._own_rows, n_steps=config.steps, pin=world.device.type == "cuda")
         self.optimizers = optimizer.build(model, config)
         self.names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
         self.step = 0
@@ -100,8 +108,15 @@ class Trainer:
         Raises Diverged when the loss is not finite (the checkpoints stay as they are) and Interrupted on Ctrl-C or
         SIGTERM, after writing a checkpoint.
         """
-        config, self.recorder = self.config, recorder
+        self.recorder = recorder
         self.model.train()
+        with self.upcoming:
+            if self.is_compiled:
+                self._compile()
+            return self._train()
+
+    def _train(self) -> HeldOut:
+        config = self.config
         with stop_signals() as stop:
             while self.step < config.steps:
                 started = time.perf_counter()
@@ -109,7 +124,7 @@ class Trainer:
                 self.step += 1
                 last = self.step == config.steps
                 if self.recorder:
-                    self.recorder.step(self.step, totals, time.perf_counter() - started)
+                    self.recorder.step(self.step, totals, started)
                 if totals.stop and not last:
                     self._save()
                     raise Interrupted(f"stopped after step {self.step}; go on with --run {self.run} --resume")
@@ -125,15 +140,31 @@ class Trainer:
                 self.recorder.samples(self.step, self.model)
         return result
 
+    def _own_rows(self, step: int) -> Batch:
+        return self.batches.batch(step, self.world.rank, self.world.size)
+
+    def _compile(self) -> None:
+        """One forward and backward of every shape that a step has, so that no step's seconds hold a compilation."""
+        if self.recorder:
+            self.recorder.display.note("compiling the model: about a minute; --compile off does without")
+        began = time.perf_counter()
+        pieces = micro_batches(self.upcoming.batch(self.step), self.config.micro_batch_size)
+        for piece in {piece.ids.shape: piece for piece in pieces}.values():
+            with self._accumulate(last=False):
+                self._backward(piece, 1.0)
+        self.model.zero_grad()
+        if self.recorder:
+            self.recorder.display.note(f"compiled in {time.perf_counter() - began:.0f} s")
+
     def _step(self, stop_requested: bool) -> StepTotals:
         """One optimizer step over this rank's rows of the global batch."""
         config, world = self.config, self.world
-        batch = self.batches.batch(self.step, world.rank, world.size)
+        batch = self.upcoming.batch(self.step)
         torch.manual_seed(
             (config.seed * SEED_STRIDE + self.step * world.size + world.rank) % (1 << 63)
         )  # dropout: from the step alone
-        head = torch.tensor([(batch.targets != -100).sum().item(), float(stop_requested)], device=world.device)
-        n_tokens, stops = world.sum(head).tolist()
+        n_own = np.count_nonzero(batch.targets.numpy() != NO_TARGET)  # batch and sum lie on the host
+        n_tokens, stops = world.sum(torch.tensor([n_own, int(stop_requested)])).tolist()
         sums = torch.zeros(4, device=world.device)  # loss, entropy, log Z, hits
         pieces = micro_batches(batch, config.micro_batch_size)
         for index, piece in enumerate(pieces):
@@ -142,7 +173,7 @@ class Trainer:
                 sums += self._backward(piece, world.size / n_tokens)
         rate = schedule.rate(self.step, config)
         gradient_norm = self._update(rate)
-        return StepTotals(world.sum(sums), int(n_tokens), gradient_norm, rate, stops > 0)
+        return StepTotals(world.sum(sums), n_tokens, gradient_norm, rate, stops > 0)
 
     def _accumulate(self, *, last: bool) -> contextlib.AbstractContextManager[None]:
         if last or not isinstance(self.replica, nn.parallel.DistributedDataParallel):
@@ -157,7 +188,7 @@ class Trainer:
             result = self.replica(ids, targets=targets, document=document, z_loss=self.config.z_loss)
         (result.loss.sum() * weight).backward()
         with torch.no_grad():
-            counted = targets.flatten() != -100
+            counted = targets.flatten() != NO_TARGET
             values = (result.loss, result.entropy, result.log_z, result.hit)
             return torch.stack([(value.float() * counted).sum() for value in values])
 
@@ -191,6 +222,14 @@ class Trainer:
             saved = checkpoint.optimizer_state(self.optimizers, self.names)
             checkpoint.save(self.run, self.model, saved, step=self.step, state=state, keep=self.config.keep)
         self.world.barrier()
+
+
+def compiled(model: Transformer) -> nn.Module:
+    """The model with forward and backward compiled, as one graph; it shares the model's parameters."""
+    # DDP's way of cutting the graph refuses autograd Functions, which our ops are: gradients travel after the backward.
+    torch._dynamo.config.optimize_ddp = False
+    # dynamic=False: a last, smaller micro-batch gets a graph of its own and does not make the other's sizes unknown.
+    return cast(nn.Module, torch.compile(model, fullgraph=True, dynamic=False))
 
 
 def micro_batches(batch: Batch, rows: int) -> list[Batch]:

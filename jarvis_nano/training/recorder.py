@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,10 @@ from jarvis_nano.observe.progress import TrainingDisplay
 from jarvis_nano.tokenizer import Tokenizer
 
 SAMPLE_TOKENS = 120
+ADVICE = (
+    "the last checkpoint is untouched. Try half the learning rate or a longer warm-up, and look at train/grad_norm "
+    "before the break"
+)
 
 
 class Diverged(RuntimeError):
@@ -61,11 +66,17 @@ class Recorder:
         self.pending: list[StepTotals] = []
         self.seconds = 0.0
 
-    def step(self, step: int, totals: StepTotals, seconds: float) -> None:
-        """After each step. Reads the device only when a line is due."""
+    def step(self, step: int, totals: StepTotals, started: float) -> None:
+        """After each step, which began when time.perf_counter() was `started`. Waits for a GPU only where it must."""
+        config = self.config
         self.pending.append(totals)
-        self.seconds += seconds
-        if step % self.config.log_every == 0 or step == self.config.steps:
+        is_due = step % config.log_every == 0 or step == config.steps
+        # What a GPU still has to do for these steps belongs to their seconds, not to the line's or the pause's.
+        pauses = (config.eval_every, config.save_every, config.sample_every)
+        if totals.sums.is_cuda and (is_due or any(step % every == 0 for every in pauses)):
+            torch.cuda.synchronize(totals.sums.device)
+        self.seconds += time.perf_counter() - started
+        if is_due:
             self._write(step)
 
     def _write(self, step: int) -> None:
@@ -101,15 +112,15 @@ class Recorder:
         )
         self.pending, self.seconds = [], 0.0
         if not all(map(math.isfinite, (loss, *norms))):
-            raise Diverged(
-                f"the loss at step {step} is {loss}; the last checkpoint is untouched. Try half the learning "
-                f"rate or a longer warm-up, and look at train/grad_norm before the break"
-            )
+            raise Diverged(f"the loss at step {step} is {loss}; {ADVICE}")
 
     def require_finite(self, step: int) -> None:
-        """Before a checkpoint: read what is pending, so that a broken model never replaces a good one."""
+        """Before a checkpoint: Diverged where a step or a weight is not finite: no broken model replaces a good one."""
         if self.pending:
             self._write(step)
+        weights = torch._foreach_norm([parameter.detach() for parameter in self.model.parameters()])
+        if not torch.stack(weights).isfinite().all():
+            raise Diverged(f"weights after step {step} are not finite numbers; {ADVICE}")
 
     def validation(self, step: int, result: HeldOut, bits_per_byte: float | None, model: Transformer) -> None:
         """A validation's figures, and the weights as histograms."""

@@ -37,7 +37,8 @@ def settings(corpus, tmp_path, monkeypatch):
         save_every=5,
         sample_every=6,
     )
-    return Pretrain(data=(str(corpus),), run="a", model=model, train=train, tensorboard=False, threads=1)
+    data = (str(corpus),)
+    return Pretrain(data=data, run="a", model=model, train=train, tensorboard=False, device="cpu", threads=1)
 
 
 @pytest.fixture

@@ -162,6 +162,7 @@ def test_epochs_make_the_steps(settings, base, data):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"compile": "yes"}, "compile is 'yes'; expected auto, on, off"),
         ({"base": "nowhere"}, "is no run"),
         ({"data": ""}, "--data"),
         ({"data": "nowhere.jsonl"}, "no such file"),

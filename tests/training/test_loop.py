@@ -5,16 +5,21 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+import traceback
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from jarvis_nano import runs
+from jarvis_nano import kernels, runs
+from jarvis_nano.data.batches import TokenBatches
 from jarvis_nano.errors import UserError
 from jarvis_nano.observe.metrics import read_metrics
+from jarvis_nano.training import loop
 from jarvis_nano.training.loop import Interrupted, Trainer
 from jarvis_nano.training.pretrain import pretrain
 from jarvis_nano.training.recorder import Diverged
@@ -70,14 +75,16 @@ def test_micro_batches_do_not_change_the_result(settings, change):
         assert loss == pytest.approx(losses("b")[step], rel=1e-4)
 
 
-def test_two_processes_train_as_one_with_two_micro_batches(settings, change, corpus):
+@pytest.mark.parametrize("compile", ["off", pytest.param("on", marks=pytest.mark.slow)])
+def test_two_processes_train_as_one_with_two_micro_batches(settings, change, corpus, compile):
     one = change(settings, dropout=0.0, micro_batch_size=2)
     pretrain(one, "nano")
     flags = "--run b --no-tensorboard --steps 12 --batch-size 4 --learning-rate 1e-2 --log-every 1 --eval-every 5"
     shape = "--vocab-size 340 --context 32 --n-layers 2 --n-heads 2 --d-model 32 --micro-batch-size 2 --optimizer adamw"
     switches = "--norm layernorm --positions learned --mlp gelu --no-qk-norm --schedule cosine --final-lr 0.05"
+    switches += f" --compile {compile}"
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone", "--",
-               str(ROOT / "scripts" / "pretrain.py"), "--data", str(corpus),
+               str(ROOT / "scripts" / "pretrain.py"), "--data", str(corpus), "--device", "cpu",
                *f"{flags} {shape} {switches}".split()]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -87,8 +94,8 @@ def test_two_processes_train_as_one_with_two_micro_batches(settings, change, cor
 
 
 def test_sigterm_writes_a_checkpoint(settings, change, corpus):
-    command = [sys.executable, str(ROOT / "scripts" / "pretrain.py"), "--data", str(corpus), "--run", "c", "--steps",
-               "100000", "--vocab-size", "340", "--context", "32", "--no-tensorboard", "--log-every", "1"]  # fmt: skip
+    flags = "--run c --steps 100000 --vocab-size 340 --context 32 --no-tensorboard --log-every 1 --device cpu"
+    command = [sys.executable, str(ROOT / "scripts" / "pretrain.py"), "--data", str(corpus), *flags.split()]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     for _ in range(600):
         if Path("runs/c/metrics.jsonl").is_file() and "train/loss" in Path("runs/c/metrics.jsonl").read_text():
@@ -133,6 +140,125 @@ def test_weights_broken_by_the_last_update_are_not_saved(settings, change, monke
         pretrain(change(settings, log_every=100), "nano")
     assert runs.latest_checkpoint(Path("runs/a")).name == "step_00000005"
     assert all(torch.isfinite(tensor).all() for tensor in weights("a").values())
+
+
+def test_weights_that_break_without_a_sign_in_the_loss_are_not_saved(settings, change, monkeypatch):
+    original = Trainer._update
+
+    def explode(self, rate):
+        norm = original(self, rate)
+        if self.step == 9:  # loss and gradient of step 10 were fine
+            with torch.no_grad():
+                self.model.final_norm.weight[3] = float("nan")
+        return norm
+
+    monkeypatch.setattr(Trainer, "_update", explode)
+    with pytest.raises(Diverged, match="weights after step 10"):
+        pretrain(change(settings, log_every=100, eval_every=100), "nano")
+    assert runs.latest_checkpoint(Path("runs/a")).name == "step_00000005"
+
+
+def test_a_fault_in_the_data_reaches_the_user_with_its_traceback(settings, monkeypatch):
+    original = TokenBatches.batch
+
+    def damaged(self, step, rank=0, world=1):
+        if step == 4:
+            raise UserError("shard 3 is damaged")
+        return original(self, step, rank, world)
+
+    monkeypatch.setattr(TokenBatches, "batch", damaged)
+    with pytest.raises(UserError, match="shard 3 is damaged") as caught:
+        pretrain(settings, "nano")
+    assert "damaged" in [entry.name for entry in caught.traceback]
+    assert max(losses("a")) == 4
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("batches")]
+
+
+READS = ("item", "tolist", "__bool__", "__float__", "__int__", "cpu", "numpy", "nonzero")
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_step_reads_nothing_back_from_the_device(settings, change, monkeypatch, optimizer):
+    """On a GPU each of these makes the host wait. Whole numbers are the batch, which lies on the host."""
+    original, reads, watching = Trainer._step, [], []
+
+    def watched(self, requested):
+        watching.append(True)
+        totals = original(self, requested)
+        watching.pop()
+        return totals
+
+    def noted(read, tensor, *args):
+        if watching and tensor.is_floating_point():
+            reads.append("".join(traceback.format_stack(limit=5)))
+        return read(tensor, *args)
+
+    for name in READS:
+        read = getattr(torch.Tensor, name)
+        monkeypatch.setattr(torch.Tensor, name, lambda tensor, *args, read=read: noted(read, tensor, *args))
+    monkeypatch.setattr(Trainer, "_step", watched)
+    with kernels.use_backend("reference"):
+        pretrain(change(settings, steps=3, optimizer=optimizer), "nano")
+    assert reads == []
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_step_on_a_gpu_waits_for_nothing(settings, change, monkeypatch, optimizer):
+    original = Trainer._step
+
+    def watched(self, requested):
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            return original(self, requested)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+
+    monkeypatch.setattr(Trainer, "_step", watched)
+    pretrain(change(settings, device="cuda", optimizer=optimizer), "nano")
+    assert len(losses("a")) == settings.train.steps
+
+
+def use_compiler(monkeypatch, backend):
+    """What --compile on does, with this backend of torch.compile and no message about the time."""
+    torch._dynamo.reset()
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=backend))
+
+
+@pytest.mark.parametrize(("backend", "rows"), [("aot_eager", 3), ("inductor", 0)])
+def test_a_compiled_run_is_the_eager_one(settings, change, monkeypatch, capfd, backend, rows):
+    """Losses to rounding, a resume bit for bit, the same names in the checkpoint; dropout apart, whose draws differ."""
+    use_compiler(monkeypatch, backend)
+    # 3 of 4 rows, then 1: two shapes in each step.
+    settings = change(settings, dropout=0.0, n_layers=1, micro_batch_size=rows)
+    pretrain(settings, "nano")
+    settings = change(settings, compile="on")
+    pretrain(change(settings, run="b"), "nano")
+    assert "compiled in" in capfd.readouterr().err
+    eager, compiled = losses("a"), losses("b")
+    assert eager.keys() == compiled.keys()
+    for step, loss in eager.items():
+        assert loss == pytest.approx(compiled[step], rel=2e-4)
+    assert {n: t.shape for n, t in weights("a").items()} == {n: t.shape for n, t in weights("b").items()}
+    with monkeypatch.context() as patch:
+        stop_at(patch, 6)
+        with pytest.raises(Interrupted):
+            pretrain(change(settings, run="c"), "nano")
+    pretrain(change(settings, run="c", resume=True), "nano")
+    assert losses("c") == compiled
+    assert all(torch.equal(weights("b")[name], weights("c")[name]) for name in weights("b"))
+    pretrain(change(settings, run="c", resume=True, compile="off", steps=13), "nano")  # and goes on without
+
+
+def test_compiling_is_for_training_only_and_by_default_for_gpus(settings, change, monkeypatch):
+    calls = []
+    monkeypatch.setattr(loop, "compiled", lambda model: calls.append(model) or model)
+    monkeypatch.setattr(Trainer, "_compile", lambda self: None)
+    pretrain(settings, "nano")
+    pretrain(change(settings, run="b", compile="off"), "nano")
+    assert calls == []
+    pretrain(change(settings, run="c", compile="on"), "nano")
+    assert len(calls) == 1
 
 
 def test_a_refused_start_leaves_no_run(settings, change, monkeypatch):

@@ -1,12 +1,16 @@
-"""The C++ backend of linear cross-entropy: logits of a few hundred rows at a time, never all of them.
+"""Logits of some rows at a time, never all of them: the loop of all chunked backends, and the C++ backend.
 
-torch multiplies (its matrix product is at the machine's peak), csrc/cross_entropy.inc turns a chunk's logits into the
-losses and, in place, into their gradient. The gradients are made right there, while the chunk's logits are in the
-cache: dx for a loss gradient of 1 a token, which the backward scales by the true one, and d_weight for the same loss
-gradient at every counted token, which is what a mean or a sum sends. Only other reductions compute the logits again.
+torch multiplies (its matrix product is at the machine's peak), a pass over a chunk's logits (csrc/cross_entropy.inc, or
+triton_kernel.py) turns them into the losses and, in place, into their gradient. The gradients are made right there,
+while the chunk is at hand: dx for a loss gradient of 1 a token, which the backward scales by the true one, and d_weight
+for the same loss gradient at every counted token, which is what a mean or a sum sends. Only other reductions compute
+the logits again.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,13 +21,22 @@ _LOGITS_IN_A_CHUNK = 2**22  # 16 MB: fewer, larger products are faster until abo
 _ROWS = 512
 
 
+class Chunks(NamedTuple):
+    """How a backend goes through the rows."""
+
+    n_rows: int  #: in a chunk
+    stride: int  #: from one row of logits to the next, in values
+    #: (logits, target, (loss, log_z, entropy, hit), gradient): fills the figures; `gradient`: the logits turn into it
+    over_rows: Callable[[Tensor, Tensor, tuple[Tensor, ...], bool], None]
+
+
 def rows_in_a_chunk(vocabulary: int) -> int:
     return max(_ROWS, _LOGITS_IN_A_CHUNK // max(1, vocabulary))
 
 
 def forward(
     x: Tensor, weight: Tensor, target: Tensor, ignore_index: int, z_loss: float, needs_dx: bool, needs_d_weight: bool
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, ...]:
     """-> loss, log_z, entropy, hit (N); dx (N, C) and d_weight (V, C) in float32, empty where they are not needed."""
     N, C = x.shape
     counted = _counted(target, ignore_index)
@@ -31,23 +44,13 @@ def forward(
         x, target = x.index_select(0, counted), target.index_select(0, counted)
     check_targets(target, weight.shape[0])
     wide_weight = weight.float()
-    figures = [x.new_empty(len(target), dtype=torch.float32) for _ in range(4)]
-    dx = x.new_empty((len(target), C) if needs_dx else 0, dtype=torch.float32)
-    d_weight = wide_weight.new_zeros(weight.shape if needs_d_weight else 0)
-    for rows, wide_x, logits in logits_in_chunks(x, wide_weight):
-        torch.ops.jarvis_nano.cross_entropy_rows_(
-            logits, target[rows], *(figure[rows] for figure in figures), z_loss, needs_dx or needs_d_weight
-        )
-        if needs_dx:
-            torch.mm(logits, wide_weight, out=dx[rows])
-        if needs_d_weight:
-            d_weight.addmm_(logits.t(), wide_x)
+    chunks = _cpp_chunks(wide_weight, z_loss)
+    *figures, dx, d_weight = forward_in_chunks(x, wide_weight, target, chunks, needs_dx, needs_d_weight)
     if counted is not None:
         figures = [figure.new_zeros(N).index_copy_(0, counted, figure) for figure in figures]
         if needs_dx:
             dx = dx.new_zeros(N, C).index_copy_(0, counted, dx)
-    loss, log_z, entropy, hit = figures
-    return loss, log_z, entropy, hit, dx, d_weight
+    return *figures, dx, d_weight
 
 
 def backward(
@@ -74,18 +77,16 @@ def backward(
     if needs_d_weight:
         if counted is not None:
             x, target = x.index_select(0, counted), target.index_select(0, counted)
-        d_weight = _d_weight(relevant, x, weight.float(), target, z_loss)
+        wide_weight = weight.float()
+        d_weight = d_weight_in_chunks(relevant, x, wide_weight, target, _cpp_chunks(wide_weight, z_loss))
     return dx.to(x.dtype, copy=not needs_dx), d_weight.to(weight.dtype, copy=not needs_d_weight)
 
 
-def _d_weight(d_loss: Tensor, x: Tensor, weight: Tensor, target: Tensor, z_loss: float) -> Tensor:
-    """The weight's gradient when the tokens' loss gradients differ: from the logits again."""
-    figures = x.new_empty((4, len(target)), dtype=torch.float32)
-    d_weight = torch.zeros_like(weight)
-    for rows, wide_x, logits in logits_in_chunks(x, weight):
-        torch.ops.jarvis_nano.cross_entropy_rows_(logits, target[rows], *figures[:, rows], z_loss, True)
-        d_weight.addmm_(logits.t(), wide_x * d_loss[rows, None])
-    return d_weight
+def _cpp_chunks(weight: Tensor, z_loss: float) -> Chunks:
+    def over_rows(logits: Tensor, target: Tensor, figures: tuple[Tensor, ...], gradient: bool) -> None:
+        torch.ops.jarvis_nano.cross_entropy_rows_(logits, target, *figures, z_loss, gradient)
+
+    return Chunks(rows_in_a_chunk(weight.shape[0]), weight.shape[0], over_rows)
 
 
 def _counted(target: Tensor, ignore_index: int) -> Tensor | None:
@@ -94,13 +95,54 @@ def _counted(target: Tensor, ignore_index: int) -> Tensor | None:
     return None if bool(counts.all()) else counts.nonzero()[:, 0]
 
 
-def logits_in_chunks(x: Tensor, weight: Tensor):
-    """Yields (rows, x of these rows in float32, their logits); the next chunk's logits overwrite them."""
-    n_rows = rows_in_a_chunk(weight.shape[0])
-    buffer = weight.new_empty(min(n_rows, len(x)), weight.shape[0])
-    for start in range(0, len(x), n_rows):
-        rows = slice(start, min(start + n_rows, len(x)))
-        wide_x = x[rows].float()
-        logits = buffer[: len(wide_x)]
-        torch.mm(wide_x, weight.t(), out=logits)
-        yield rows, wide_x, logits
+def forward_in_chunks(
+    x: Tensor, weight: Tensor, target: Tensor, chunks: Chunks, needs_dx: bool, needs_d_weight: bool
+) -> tuple[Tensor, ...]:
+    """As forward, with the products in weight's dtype and their sums in float32."""
+    figures = tuple(x.new_empty(len(x), dtype=torch.float32) for _ in range(4))
+    dx = x.new_empty(x.shape if needs_dx else 0, dtype=torch.float32)
+    d_weight = weight.new_zeros(weight.shape if needs_d_weight else 0, dtype=torch.float32)
+    for rows, some_x, logits in logits_in_chunks(x, weight, chunks):
+        some_figures = tuple(figure[rows] for figure in figures)
+        chunks.over_rows(logits, target[rows], some_figures, needs_dx or needs_d_weight)
+        if needs_dx:
+            _multiply(logits, weight, into=dx[rows])
+        if needs_d_weight:
+            _multiply(logits.t(), some_x, into=d_weight, add=True)
+    return *figures, dx, d_weight
+
+
+def d_weight_in_chunks(scales: Tensor, x: Tensor, weight: Tensor, target: Tensor, chunks: Chunks) -> Tensor:
+    """The weight's gradient in float32 when the tokens' loss gradients, `scales`, differ: from the logits again."""
+    figures = x.new_empty((4, len(target)), dtype=torch.float32)
+    d_weight = torch.zeros_like(weight, dtype=torch.float32)
+    for rows, some_x, logits in logits_in_chunks(x, weight, chunks):
+        chunks.over_rows(logits, target[rows], figures[:, rows].unbind(), True)
+        _multiply(logits.t(), (some_x * scales[rows, None]).to(weight.dtype), into=d_weight, add=True)
+    return d_weight
+
+
+def logits_in_chunks(x: Tensor, weight: Tensor, chunks: Chunks) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Yields (rows, x of these rows in weight's dtype, their logits); the next chunk's logits overwrite them."""
+    buffer = weight.new_empty(min(chunks.n_rows, len(x)), chunks.stride)
+    for start in range(0, len(x), chunks.n_rows):
+        rows = slice(start, min(start + chunks.n_rows, len(x)))
+        some_x = x[rows].to(weight.dtype)
+        logits = buffer[: len(some_x), : weight.shape[0]]
+        torch.mm(some_x, weight.t(), out=logits)
+        yield rows, some_x, logits
+
+
+def _multiply(a: Tensor, b: Tensor, *, into: Tensor, add: bool = False) -> None:
+    """into (float32) = a b, or += a b. On a GPU from narrow operands with one rounding, by cuBLAS; on a CPU widened."""
+    if a.is_cuda and a.dtype != into.dtype:
+        if add:
+            torch.addmm(into, a, b, out_dtype=into.dtype, out=into)
+        else:
+            torch.mm(a, b, out_dtype=into.dtype, out=into)
+        return
+    a, b = a.to(into.dtype), b.to(into.dtype)
+    if add:
+        into.addmm_(a, b)
+    else:
+        torch.mm(a, b, out=into)

@@ -58,7 +58,9 @@ def _fake_rows(*args) -> None:
 
 for _name, _schema, _fake in (
     ("linear_cross_entropy", _FORWARD, _fake_forward),
+    ("linear_cross_entropy.triton", _FORWARD, _fake_forward),
     ("linear_cross_entropy_backward", _BACKWARD, _fake_backward),
+    ("linear_cross_entropy_backward.triton", _BACKWARD, _fake_backward),
     ("cross_entropy_rows_", _ROWS, _fake_rows),
 ):
     backends.LIBRARY.define(_name + _schema, tags=torch.Tag.pt2_compliant_tag)
@@ -73,10 +75,18 @@ def _compiled() -> Kernel:
     return Kernel(ops.linear_cross_entropy.default, ops.linear_cross_entropy_backward.default)
 
 
+def _triton() -> Kernel:
+    kernel = import_module(".triton_kernel", __package__)
+    backends.LIBRARY.impl("linear_cross_entropy.triton", kernel.forward, "CompositeExplicitAutograd")
+    backends.LIBRARY.impl("linear_cross_entropy_backward.triton", kernel.backward, "CompositeExplicitAutograd")
+    ops = torch.ops.jarvis_nano
+    return Kernel(ops.linear_cross_entropy.triton, ops.linear_cross_entropy_backward.triton)
+
+
 OP = backends.Op(
     "linear_cross_entropy",
-    load={"reference": lambda: Kernel(reference.forward, reference.backward), "cpp": _compiled},
-    dtypes={"cpp": (torch.float32, torch.bfloat16, torch.float16)},
+    load={"reference": lambda: Kernel(reference.forward, reference.backward), "cpp": _compiled, "triton": _triton},
+    dtypes=dict.fromkeys(("cpp", "triton"), (torch.float32, torch.bfloat16, torch.float16)),
 )
 
 
@@ -122,9 +132,10 @@ def linear_cross_entropy(
     """Cross-entropy of the logits x weightᵀ (no bias) against the targets; all logits are never held at once.
 
     x (…, C), weight (V, C), target (…) int64 -> four tensors shaped like target, float32 (float64 for float64). Take
-    the mean over the counted tokens yourself: loss.sum() / (target != ignore_index).sum(). Arithmetic is float32 at
-    least, whatever the dtypes of x and weight, which may differ. A mean or a sum makes the cheapest backward.
-    UserError on what does not fit. (z_loss: PaLM, Chowdhery et al. 2022, §5.)
+    the mean over the counted tokens yourself: loss.sum() / (target != ignore_index).sum(), which makes the cheapest
+    backward. x and weight may differ in dtype. On the CPU the arithmetic is float32 at least; GPU kernels multiply in
+    x's dtype, under autocast in autocast's, and sum in float32. UserError on what does not fit; on a GPU a target that
+    is no id makes its loss NaN, for a check would wait for the GPU. (z_loss: PaLM, Chowdhery et al. 2022, §5.)
     """
     if weight.dim() != 2 or x.dim() == 0 or x.shape[-1] != weight.shape[1] or weight.shape[0] == 0:
         raise UserError(
@@ -140,6 +151,8 @@ def linear_cross_entropy(
     if len(shape) != 1:
         x, target = x.reshape(-1, x.shape[-1]), target.reshape(-1)
     chosen = OP.choose(x if x.dtype == torch.float64 else weight, backend)
+    if chosen == "triton" and torch.is_autocast_enabled(x.device.type):
+        x = x.to(torch.get_autocast_dtype(x.device.type))  # as F.linear would: the final norm's output is float32
     grad = torch.is_grad_enabled()
     needs_dx, needs_d_weight = grad and x.requires_grad, grad and weight.requires_grad
     if needs_dx or needs_d_weight:

@@ -1,4 +1,4 @@
-// Causal attention on the CPU, on pointers: what bindings.cpp hands over. No torch here.
+// Causal attention on pointers: what bindings.cpp hands over. No torch here.
 // The maths, the tiles and the traffic: docs/attention.md.
 #pragma once
 
@@ -42,5 +42,19 @@ void backward_cpu(const Backward<Number>& args);
 
 // first[b, t] from a sliding window (0: none) and document ids (B, S) (null: none). A document is a run of equal ids.
 void first_visible(const Shape& shape, int64_t window, const int32_t* document, int32_t* first);
+
+// On the given CUDA stream; Number is bfloat16 or float16, D is 64 or 128, the data and the strides of every tensor are
+// multiples of 16 bytes. Defined in attention_cuda.cu.
+constexpr int64_t kCudaWidths[] = {64, 128};
+constexpr int64_t kCudaAlignment = 16;
+
+template <class Number>
+void forward_cuda(const Forward<Number>& args, void* stream);
+// scratch: scratch_size_cuda floats.
+template <class Number>
+void backward_cuda(const Backward<Number>& args, float* scratch, void* stream);
+int64_t scratch_size_cuda(const Shape& shape);
+// As first_visible, on the GPU.
+void first_visible_cuda(const Shape& shape, int64_t window, const int32_t* document, int32_t* first, void* stream);
 
 }  // namespace jarvis::attention

@@ -19,7 +19,7 @@
 #include <vector>
 
 #define __global__ static
-#define __device__ static
+#define __device__
 #define __forceinline__ inline
 #define __shared__ thread_local
 #define __launch_bounds__(...)
@@ -99,6 +99,8 @@ inline void __syncwarp() { wait_as(State::at_warp_barrier); }
 
 inline void run_fibre() {
   thread_body();
+  for (const auto& group : fibres[running].copies)
+    if (!group.empty()) wrong("a thread ends before its copies have arrived");
   fibres[running].state = State::done;
   _longjmp(scheduler, 1);
 }
@@ -180,6 +182,15 @@ inline int __any_sync(unsigned, int predicate) {
   int any = predicate != 0;
   for (int step = 16; step > 0; step /= 2) any |= __shfl_xor_sync(~0u, any, step);
   return any;
+}
+
+template <class T>
+T min(T a, T b) {
+  return b < a ? b : a;
+}
+template <class T>
+T max(T a, T b) {
+  return a < b ? b : a;
 }
 
 inline float __uint_as_float(uint32_t bits) {

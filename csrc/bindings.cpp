@@ -62,6 +62,10 @@ bool same_sizes(const Tensor& a, const Tensor& b) {
   return std::equal(n.begin(), n.end(), m.begin(), m.end());
 }
 
+bool same_device(const Tensor& a, const Tensor& b) {
+  return a.is_cuda() == b.is_cuda() && a.get_device_index() == b.get_device_index();
+}
+
 template <class T>
 T* pointer(const Tensor& tensor) {
   return static_cast<T*>(tensor.data_ptr());
@@ -152,14 +156,16 @@ void with_norm_type(const Tensor& x, const Body& body) {
 }
 
 void check_like(const char* name, const Tensor& tensor, const Tensor& x) {
-  STD_TORCH_CHECK(tensor.scalar_type() == x.scalar_type() && same_sizes(tensor, x), "layer_norm: ", name,
-                  " has ", tensor.numel(), " values, x has ", x.numel(), "; sizes and dtype must be the same");
+  STD_TORCH_CHECK(tensor.scalar_type() == x.scalar_type() && same_sizes(tensor, x) && same_device(tensor, x),
+                  "layer_norm: ", name, " has ", tensor.numel(), " values, x has ", x.numel(),
+                  "; sizes, dtype and device must be the same");
 }
 
 // What the kernels read for weight and bias: (C) float32 values, dense.
-Tensor norm_parameter(const char* name, const Tensor& parameter, int64_t columns) {
-  STD_TORCH_CHECK(parameter.dim() == 1 && parameter.size(0) == columns, "layer_norm: ", name, " has ",
-                  parameter.numel(), " values, the rows of x have ", columns);
+Tensor norm_parameter(const char* name, const Tensor& parameter, const Tensor& x, int64_t columns) {
+  STD_TORCH_CHECK(parameter.dim() == 1 && parameter.size(0) == columns && same_device(parameter, x), "layer_norm: ",
+                  name, " has ", parameter.numel(), " values, the rows of x have ", columns,
+                  "; they must be as many, on one device");
   return dense(in_dtype(parameter, ScalarType::Float));
 }
 
@@ -171,8 +177,8 @@ Three layer_norm(const Tensor& x_in, const std::optional<Tensor>& residual, cons
   const int64_t columns = x.size(x.dim() - 1), rows = columns ? x.numel() / columns : 0;
   if (residual) check_like("residual", *residual, x);
   const std::optional<Tensor> added = residual ? std::optional(dense(*residual)) : std::nullopt;
-  const Tensor w = norm_parameter("weight", weight, columns);
-  const std::optional<Tensor> b = bias ? std::optional(norm_parameter("bias", *bias, columns)) : std::nullopt;
+  const Tensor w = norm_parameter("weight", weight, x, columns);
+  const std::optional<Tensor> b = bias ? std::optional(norm_parameter("bias", *bias, x, columns)) : std::nullopt;
   const Tensor y = allocate_like(x);
   const Tensor total = residual ? allocate_like(x) : allocate({0}, x.scalar_type(), x);
   const Tensor stats = allocate({rms ? 1 : 2, rows}, ScalarType::Float, x);
@@ -196,7 +202,7 @@ Three layer_norm_backward(const Tensor& dy_in, const std::optional<Tensor>& dtot
   const std::optional<Tensor> more = dtotal ? std::optional(dense(*dtotal)) : std::nullopt;
   STD_TORCH_CHECK(stats.scalar_type() == ScalarType::Float && stats.numel() == (rms ? 1 : 2) * rows,
                   "layer_norm: statistics of ", stats.numel(), " values for ", rows, " rows");
-  const Tensor w = norm_parameter("weight", weight, columns);
+  const Tensor w = norm_parameter("weight", weight, total, columns);
   const Tensor dx = allocate_like(total);
   const Tensor dweight = allocate({columns}, ScalarType::Float, total);
   const Tensor dbias = allocate({has_bias ? columns : 0}, ScalarType::Float, total);
@@ -238,9 +244,18 @@ Tensor allocate_heads(int64_t B, int64_t H, int64_t T, int64_t D, const Tensor& 
   return Tensor(handle);
 }
 
-// Any strides, but the D values of a position side by side.
-Tensor unit_stride(const Tensor& tensor) {
-  return tensor.size(3) <= 1 || tensor.stride(3) == 1 ? tensor : torch::stable::contiguous(tensor);
+// Any strides, but the D values of a position side by side; on CUDA every position also starts at 16 bytes. Copied only
+// where it is not so already.
+Tensor readable_heads(const Tensor& tensor) {
+  if (tensor.size(3) > 1 && tensor.stride(3) != 1) return torch::stable::contiguous(tensor);
+  if (!tensor.is_cuda()) return tensor;
+  const auto misaligned = [](int64_t bytes) { return bytes % attention::kCudaAlignment != 0; };
+  bool copy = misaligned(static_cast<int64_t>(reinterpret_cast<uintptr_t>(tensor.data_ptr())));
+  for (int d = 0; d < 3; ++d) copy = copy || (tensor.size(d) > 1 && misaligned(2 * tensor.stride(d)));
+  if (!copy) return tensor;
+  Tensor aligned = allocate_like(tensor);  // `contiguous` would hand back a dense tensor that starts between
+  torch::stable::copy_(aligned, tensor);
+  return aligned;
 }
 
 template <class Number>
@@ -253,6 +268,7 @@ attention::Shape attention_shape(const Tensor& q, const Tensor& k, const Tensor&
                   k.dim(), " and ", v.dim(), " dimensions; expected (batch, heads, time, width)");
   const attention::Shape shape{q.size(0), q.size(1), k.size(1), q.size(2), k.size(2), q.size(3),
                                static_cast<float>(scale), nullptr};
+  STD_TORCH_CHECK(same_device(k, q) && same_device(v, q), "causal_attention: q, k and v lie on different devices");
   STD_TORCH_CHECK(k.scalar_type() == q.scalar_type() && v.scalar_type() == q.scalar_type() && same_sizes(k, v) &&
                       k.size(0) == shape.B && k.size(3) == shape.D && shape.S >= shape.T &&
                       (shape.Hkv > 0 ? shape.H % shape.Hkv == 0 : shape.H == 0),
@@ -270,32 +286,78 @@ std::optional<Tensor> first_visible(const attention::Shape& shape, const std::op
                   "causal_attention: ", document->numel(), " document ids for ", shape.B, " x ", shape.S, " keys");
   const std::optional<Tensor> ids =
       document ? std::optional(dense(in_dtype(*document, ScalarType::Int))) : std::nullopt;
+  STD_TORCH_CHECK(!document || same_device(*document, like), "causal_attention: ", document->numel(),
+                  " document ids on another device than q");
   const Tensor first = allocate({shape.B, shape.T}, ScalarType::Int, like);
+#ifdef JARVIS_NANO_CUDA
+  if (like.is_cuda()) {
+    const torch::stable::accelerator::DeviceGuard guard(like.get_device_index());
+    attention::first_visible_cuda(shape, window.value_or(0), pointer<int32_t>(ids), pointer<int32_t>(first),
+                                  stream_of(like));
+    return first;
+  }
+#endif
   attention::first_visible(shape, window.value_or(0), pointer<int32_t>(ids), pointer<int32_t>(first));
   return first;
 }
 
+// Calls body(T{}) with the C++ type of q's dtype; checks what the device's kernels take.
 template <class Body>
 void with_attention_type(const Tensor& q, const Body& body) {
-  if (q.scalar_type() == ScalarType::Float) return body(float{});
-  if (q.scalar_type() == ScalarType::BFloat16) return body(bfloat16{});
+  const ScalarType dtype = q.scalar_type();
+  if (q.is_cuda()) {
+    const int64_t D = q.size(3);
+    STD_TORCH_CHECK(std::ranges::count(attention::kCudaWidths, D), "causal_attention: heads of ", D,
+                    " values; the CUDA kernel takes 64 and 128; use backend='triton'");
+    if (dtype == ScalarType::BFloat16) return body(bfloat16{});
+    if (dtype == ScalarType::Half) return body(float16{});
+    STD_TORCH_CHECK(false, "causal_attention: q has a dtype that the CUDA kernel does not take (bfloat16, float16); use "
+                           "backend='triton'");
+  }
+  if (dtype == ScalarType::Float) return body(float{});
+  if (dtype == ScalarType::BFloat16) return body(bfloat16{});
   STD_TORCH_CHECK(false, "causal_attention: q has a dtype that this kernel does not take (float32, bfloat16); use "
                          "backend='reference'");
+}
+
+template <class T>
+void attention_forward_on(const Tensor& q, const attention::Forward<T>& args) {
+#ifdef JARVIS_NANO_CUDA
+  if constexpr (!std::is_same_v<T, float>)
+    if (q.is_cuda()) {
+      const torch::stable::accelerator::DeviceGuard guard(q.get_device_index());
+      return attention::forward_cuda(args, stream_of(q));
+    }
+#endif
+  if constexpr (!std::is_same_v<T, float16>) attention::forward_cpu(args);
+}
+
+template <class T>
+void attention_backward_on(const Tensor& q, const attention::Backward<T>& args) {
+#ifdef JARVIS_NANO_CUDA
+  if constexpr (!std::is_same_v<T, float>)
+    if (q.is_cuda()) {
+      const torch::stable::accelerator::DeviceGuard guard(q.get_device_index());
+      const Tensor scratch = allocate({attention::scratch_size_cuda(args)}, ScalarType::Float, q);
+      return attention::backward_cuda(args, pointer<float>(scratch), stream_of(q));
+    }
+#endif
+  if constexpr (!std::is_same_v<T, float16>) attention::backward_cpu(args);
 }
 
 // -> out (B, H, T, D), lse (B, H, T) float32
 std::tuple<Tensor, Tensor> causal_attention(const Tensor& q_in, const Tensor& k_in, const Tensor& v_in, double scale,
                                             std::optional<int64_t> window, const std::optional<Tensor>& document) {
   attention::Shape shape = attention_shape(q_in, k_in, v_in, scale);
-  const Tensor q = unit_stride(q_in), k = unit_stride(k_in), v = unit_stride(v_in);
+  const Tensor q = readable_heads(q_in), k = readable_heads(k_in), v = readable_heads(v_in);
   const std::optional<Tensor> first = first_visible(shape, window, document, q);
   shape.first = pointer<int32_t>(first);
   const Tensor out = allocate_heads(shape.B, shape.H, shape.T, shape.D, q);
   const Tensor lse = allocate({shape.B, shape.H, shape.T}, ScalarType::Float, q);
   with_attention_type(q, [&](auto type) {
     using T = decltype(type);
-    attention::forward_cpu(
-        attention::Forward<T>{shape, heads<T>(q), heads<T>(k), heads<T>(v), heads<T>(out), pointer<float>(lse)});
+    attention_forward_on(q, attention::Forward<T>{shape, heads<T>(q), heads<T>(k), heads<T>(v), heads<T>(out),
+                                                  pointer<float>(lse)});
   });
   return {out, lse};
 }
@@ -310,8 +372,8 @@ Three causal_attention_backward(const Tensor& d_out_in, const Tensor& q_in, cons
                       lse_in.scalar_type() == ScalarType::Float && lse_in.numel() == shape.B * shape.H * shape.T,
                   "causal_attention: the gradient has ", d_out_in.numel(), " values, out ", out_in.numel(), ", q ",
                   q_in.numel(), ", lse ", lse_in.numel(), "; sizes and dtypes must fit");
-  const Tensor q = unit_stride(q_in), k = unit_stride(k_in), v = unit_stride(v_in), out = unit_stride(out_in);
-  const Tensor d_out = unit_stride(d_out_in), lse = dense(lse_in);
+  const Tensor q = readable_heads(q_in), k = readable_heads(k_in), v = readable_heads(v_in), out = readable_heads(out_in);
+  const Tensor d_out = readable_heads(d_out_in), lse = dense(lse_in);
   const std::optional<Tensor> first = first_visible(shape, window, document, q);
   shape.first = pointer<int32_t>(first);
   const Tensor dq = allocate_heads(shape.B, shape.H, shape.T, shape.D, q);
@@ -319,9 +381,9 @@ Three causal_attention_backward(const Tensor& d_out_in, const Tensor& q_in, cons
   const Tensor dv = allocate_heads(shape.B, shape.Hkv, shape.S, shape.D, q);
   with_attention_type(q, [&](auto type) {
     using T = decltype(type);
-    attention::backward_cpu(attention::Backward<T>{shape, heads<T>(q), heads<T>(k), heads<T>(v), heads<T>(out),
-                                                   heads<T>(d_out), heads<T>(dq), heads<T>(dk), heads<T>(dv),
-                                                   pointer<float>(lse)});
+    attention_backward_on(q, attention::Backward<T>{shape, heads<T>(q), heads<T>(k), heads<T>(v), heads<T>(out),
+                                                    heads<T>(d_out), heads<T>(dq), heads<T>(dk), heads<T>(dv),
+                                                    pointer<float>(lse)});
   });
   return {dq, dk, dv};
 }
@@ -330,6 +392,13 @@ STABLE_TORCH_LIBRARY_IMPL(jarvis_nano, CPU, m) {
   m.impl("causal_attention", TORCH_BOX(&causal_attention));
   m.impl("causal_attention_backward", TORCH_BOX(&causal_attention_backward));
 }
+
+#ifdef JARVIS_NANO_CUDA
+STABLE_TORCH_LIBRARY_IMPL(jarvis_nano, CUDA, m) {
+  m.impl("causal_attention", TORCH_BOX(&causal_attention));
+  m.impl("causal_attention_backward", TORCH_BOX(&causal_attention_backward));
+}
+#endif
 
 // ---- Cross-entropy over logits: kernels/cross_entropy/chunks.py, cross_entropy.h ----
 

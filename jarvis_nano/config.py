@@ -212,7 +212,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "small": Preset(
         ModelConfig(vocab_size=50304, context=1024, n_layers=12, n_heads=12, d_model=768, bias=True),
-        TrainConfig(steps=20000, batch_size=512, micro_batch_size=32, learning_rate=6e-4, schedule="cosine"),
+        TrainConfig(steps=20000, batch_size=512, micro_batch_size=64, learning_rate=6e-4, schedule="cosine"),
     ),
     "medium": Preset(
         ModelConfig(vocab_size=50304, context=1024, n_layers=24, n_heads=16, d_model=1024, bias=True),

@@ -8,7 +8,7 @@ trained stands in training/, how it writes text in generation.py.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -71,9 +71,7 @@ class Rotary(nn.Module):
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:
         """x (B, T, H, D), positions (T,) or (B, T)."""
-        cos, sin = self.cos[positions].unsqueeze(-2).to(x.dtype), self.sin[positions].unsqueeze(-2).to(x.dtype)
-        first, second = x.chunk(2, dim=-1)
-        return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
+        return kernels.rotary(x, self.cos, self.sin, positions)
 
 
 class Attention(nn.Module):
@@ -104,21 +102,6 @@ class Attention(nn.Module):
         return self.out(y.transpose(1, 2).reshape(B, T, C))
 
 
-class ReluSquared(torch.autograd.Function):
-    """relu(x)², saving relu(x) alone: autograd's own chain makes five passes over the widest tensor, this one two."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        positive = F.relu(x)
-        ctx.save_for_backward(positive)
-        return positive * positive
-
-    @staticmethod
-    def backward(ctx: Any, dy: Tensor) -> Tensor:
-        (positive,) = ctx.saved_tensors
-        return torch.mul(dy, positive).mul_(2)  # 0 where x was negative
-
-
 class MLP(nn.Module):
     """Two linear layers and a non-linearity between them, at each position apart."""
 
@@ -130,15 +113,10 @@ class MLP(nn.Module):
         self.down = nn.Linear(width, config.d_model, bias=config.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.up(x)
-        if self.kind == "gelu":
-            h = F.gelu(h)
-        elif self.kind == "relu2":
-            h = ReluSquared.apply(h)
-        else:
-            gate, value = h.chunk(2, dim=-1)
-            h = F.silu(gate) * value
-        return self.down(h)
+        activation = {"gelu": kernels.gelu, "swiglu": kernels.swiglu, "relu2": kernels.relu_squared}[self.kind]
+        if x.is_cuda:  # the activation's one pass adds the bias, and sums up its gradient
+            return self.down(activation(F.linear(x, self.up.weight), self.up.bias))
+        return self.down(activation(self.up(x)))
 
 
 class Block(nn.Module):

@@ -6,6 +6,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .adamw.op import adamw_step as adamw_step
+    from .activation.op import gelu as gelu
+    from .activation.op import relu_squared as relu_squared
+    from .activation.op import swiglu as swiglu
     from .attention.op import causal_attention as causal_attention
     from .backends import available as available
     from .backends import use_backend as use_backend
@@ -13,23 +17,34 @@ if TYPE_CHECKING:
     from .cross_entropy.op import linear_cross_entropy as linear_cross_entropy
     from .layernorm.op import layer_norm as layer_norm
     from .layernorm.op import rms_norm as rms_norm
+    from .rotary.op import rotary as rotary
 
 _HOME = {
+    "adamw_step": ".adamw.op",
     "causal_attention": ".attention.op",
     "layer_norm": ".layernorm.op",
     "rms_norm": ".layernorm.op",
     "linear_cross_entropy": ".cross_entropy.op",
+    "rotary": ".rotary.op",
+    "gelu": ".activation.op",
+    "swiglu": ".activation.op",
+    "relu_squared": ".activation.op",
     "BpeEncoder": ".bpe.op",
     "use_backend": ".backends",
     "available": ".backends",
 }
 __all__ = [
     "BpeEncoder",
+    "adamw_step",
     "available",
     "causal_attention",
+    "gelu",
     "layer_norm",
     "linear_cross_entropy",
+    "relu_squared",
     "rms_norm",
+    "rotary",
+    "swiglu",
     "use_backend",
 ]
 

@@ -20,12 +20,15 @@ from rich.table import Table
 from torch import Tensor
 
 from . import backends
+from .adamw.op import adamw_step
+from .activation.op import gelu, relu_squared, swiglu
 from .attention.op import causal_attention
 from .bpe.op import BACKENDS as BPE_BACKENDS
 from .bpe.op import BpeEncoder
 from .bpe.op import extension as bpe_extension
 from .cross_entropy.op import linear_cross_entropy
 from .layernorm.op import layer_norm, rms_norm
+from .rotary.op import rotary
 
 TEXT = "L'été, les enfants de l'école jouent dans le jardin ; il fait si beau qu'ils ont oublié l'heure."
 TOLERANCE = 1e-3  # float32, values of about 1: beyond this a kernel is wrong, not merely rounded
@@ -69,7 +72,32 @@ def _cross_entropy(backend: str, device: str) -> list[Tensor]:
     return [*figures, *torch.autograd.grad(figures.loss.mean(), [x, weight])]
 
 
+def _rotary(backend: str, device: str) -> list[Tensor]:
+    x, angle = _drawn(2, 9, 3, 16, device=device), _drawn(12, 8, device=device).detach()
+    positions = torch.arange(9, device=device) + 3
+    y = rotary(x, angle.cos(), angle.sin(), positions, backend=backend)
+    return [y, *torch.autograd.grad(y, x, x)]
+
+
+def _activations(backend: str, device: str) -> list[Tensor]:
+    x, bias = _drawn(7, 40, device=device), _drawn(40, device=device)
+    outputs = [f(x, bias, backend=backend) for f in (gelu, swiglu, relu_squared)]
+    return [*outputs, *torch.autograd.grad(outputs, [x, bias], outputs)]
+
+
+def _adamw(backend: str, device: str) -> list[Tensor]:
+    lists = [[_drawn(*shape, device=device).detach() for shape in ((9, 40), (3,), (2100,))] for _ in range(4)]
+    params, _, _, exp_avg_sq = lists
+    for v in exp_avg_sq:
+        v.abs_()
+    norms = adamw_step(*lists, lr=1e-2, weight_decay=[0.1, 0.0, 0.1], step=3, max_norm=1.0, backend=backend)
+    return [*params, *norms]
+
+
 SAMPLES: dict[str, Callable[[str, str], list[Tensor]]] = {
+    "adamw_step": _adamw,
+    "rotary": _rotary,
+    "activation": _activations,
     "layer_norm": _norms,
     "causal_attention": _attention,
     "linear_cross_entropy": _cross_entropy,

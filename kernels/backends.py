@@ -222,9 +222,12 @@ _PLATFORM: dict[str, Callable[[str], str | None]] = {
 
 # Every op with backends, by the module that holds it: the doctor and `available` go through them.
 OPS = {
+    "adamw_step": ".adamw.op",
+    "activation": ".activation.op",
     "causal_attention": ".attention.op",
     "layer_norm": ".layernorm.op",
     "linear_cross_entropy": ".cross_entropy.op",
+    "rotary": ".rotary.op",
 }
 
 

@@ -1,0 +1,1 @@
+"""Rotary positions: op.py is the entrance, reference.py the maths."""

@@ -1,10 +1,13 @@
-"""The arithmetic of csrc/attention_cuda.cu, run by a CPU (cuda_library.py); its matrix instructions are imitated."""
+"""The arithmetic of csrc/attention_cuda.cu, run by a CPU (cuda_library.py); its matrix instructions are imitated.
+
+The last tests run the op itself on a GPU, where there is one.
+"""
 
 from __future__ import annotations
 
 import ctypes
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import error_rule
 import pytest
@@ -12,7 +15,8 @@ import torch
 from cuda_library import build, pointer
 from torch import Tensor
 
-from jarvis_nano.kernels.attention import reference
+from jarvis_nano.kernels import backends
+from jarvis_nano.kernels.attention import op, reference
 
 
 @pytest.fixture(scope="module")
@@ -147,3 +151,109 @@ CASES = [
 def test_it_is_the_reference(library, case):
     operands = case.operands()
     check(run(library, **operands), **operands)
+
+
+# A block more than the tiles hold in flight, so that every place in shared memory is used again.
+LONG = Case(T=200, S=330, H=2, Hkv=1, window=250)
+
+
+@pytest.mark.parametrize("D", [64, 128])
+@pytest.mark.parametrize(("reversed_threads", "at_once"), [(True, False), (False, True), (True, True)])
+def test_neither_the_order_of_threads_nor_the_speed_of_copies_matters(library, D, reversed_threads, at_once):
+    operands = replace(LONG, D=D).operands()
+    first = run(library, **operands)
+    library.run_reversed(reversed_threads)
+    library.copy_at_once(at_once)
+    second = run(library, **operands)
+    library.run_reversed(False)
+    library.copy_at_once(False)
+    for name, one, other in zip(("out", "lse", "dq", "dk", "dv"), first, second, strict=True):
+        assert torch.equal(one, other), name
+
+
+def test_no_load_of_a_matrix_waits_for_a_bank(library):
+    library.count_bank_conflicts.restype = ctypes.c_int64
+    for D in (64, 128):
+        run(library, **Case(D=D).operands())
+    assert library.count_bank_conflicts() == 0
+
+
+@pytest.mark.parametrize("scale", [-0.2, 1.0])
+def test_scores_of_thousands_neither_overflow_nor_vanish(library, scale):
+    operands = Case(T=150, S=150).operands() | {"scale": scale}
+    operands["q"] = operands["q"] * 40
+    # The largest score comes last: each tile raises the running maximum by more than the slack.
+    rising = torch.linspace(0.1, 40, 150)[:, None].to(torch.bfloat16)
+    operands["k"] = (operands["k"] * rising).contiguous()
+    check(run(library, **operands), **operands)
+
+
+@pytest.mark.parametrize(("T", "S"), [(1, 1), (40, 2500), (2100, 2100)])
+@pytest.mark.parametrize(("window", "documents"), [(1, False), (70, False), (None, True), (33, True)])
+def test_the_mask_is_the_references(library, T, S, window, documents):
+    document = Case(T=T, S=S, B=2, documents=True).operands()["document"] if documents else None
+    first = first_visible(library, T, S, window, document, 2)
+    mask = reference.visible(T, S, window, document, torch.device("cpu"))[:, 0]
+    expected = mask.int().argmax(-1).int().expand(2, T)
+    assert torch.equal(first, expected)
+
+
+def test_keys_without_queries_have_no_gradient(library):
+    q, k, v = packed(1, 0, 70, 2, 1, 64, torch.bfloat16, torch.Generator().manual_seed(0))
+    *_, dk, dv = run(library, q, k, v, heads_like(q), 0.1)
+    assert not dk.any()
+    assert not dv.any()
+
+
+def needs_cuda_kernels() -> None:
+    if not backends.has_cuda_kernels():
+        pytest.skip("built without CUDA; JARVIS_NANO_CUDA=link python setup.py build_ext --inplace builds it anywhere")
+
+
+def test_the_linked_op_is_there_for_cuda_tensors():
+    needs_cuda_kernels()
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    for name in ("causal_attention", "causal_attention_backward"):
+        assert torch._C._dispatch_has_kernel_for_dispatch_key(f"jarvis_nano::{name}", "CUDA")
+    with FakeTensorMode():
+        q, k = (torch.empty(2, heads, 5, 64, device="cuda", dtype=torch.float16) for heads in (4, 2))
+        out, lse = torch.ops.jarvis_nano.causal_attention(q, k, k, 0.1, None, None)
+        dq, dk, dv = torch.ops.jarvis_nano.causal_attention_backward(out, q, k, k, out, lse, 0.1, None, None)
+    assert (out.device.type, out.dtype, out.shape, lse.dtype) == ("cuda", torch.float16, q.shape, torch.float32)
+    assert (dq.shape, dk.shape, dv.shape) == (q.shape, k.shape, k.shape)
+
+
+def run_on_gpu(q, k, v, d_out, scale, window=None, document=None):
+    kernel = op._compiled()
+    q, k, v, d_out = (t.cuda() for t in (q, k, v, d_out))
+    document = None if document is None else document.cuda()
+    out, lse = kernel.forward(q, k, v, scale, window, document)
+    found = out, lse, *kernel.backward(d_out, q, k, v, out, lse, scale, window, document)
+    return [t.cpu() for t in found]
+
+
+LARGE = [Case(T=999, S=999, H=6, Hkv=2, B=2), Case(T=513, S=2049, D=128)]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("case", [*CASES, LONG, *LARGE], ids=str)
+def test_on_a_gpu_the_op_is_the_reference(case):
+    needs_cuda_kernels()
+    operands = case.operands()
+    found = run_on_gpu(**operands)
+    check(found, **operands)
+    for name, one, other in zip(("out", "lse", "dq", "dk", "dv"), found, run_on_gpu(**operands), strict=True):
+        assert torch.equal(one, other), name
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+def test_on_a_gpu_operands_may_start_anywhere():
+    needs_cuda_kernels()
+    operands = Case(T=100, S=100, H=2).operands()
+    expected = run_on_gpu(**operands)
+    room = torch.zeros(2 * 100 * 64 + 1, dtype=torch.bfloat16, device="cuda")[1:].view(1, 2, 100, 64)
+    room.copy_(operands["q"])
+    kernel = op._compiled()
+    out, _ = kernel.forward(room, operands["k"].cuda(), operands["v"].cuda(), operands["scale"], None, None)
+    assert torch.equal(out.cpu(), expected[0])

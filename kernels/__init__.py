@@ -6,10 +6,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .adamw.op import adamw_step as adamw_step
     from .activation.op import gelu as gelu
     from .activation.op import relu_squared as relu_squared
     from .activation.op import swiglu as swiglu
+    from .adamw.op import adamw_step as adamw_step
     from .attention.op import causal_attention as causal_attention
     from .backends import available as available
     from .backends import use_backend as use_backend
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .cross_entropy.op import linear_cross_entropy as linear_cross_entropy
     from .layernorm.op import layer_norm as layer_norm
     from .layernorm.op import rms_norm as rms_norm
-    from .rotary.op import rotary as rotary
+    from .rotary.op import apply_rotary as apply_rotary
 
 _HOME = {
     "adamw_step": ".adamw.op",
@@ -25,7 +25,7 @@ _HOME = {
     "layer_norm": ".layernorm.op",
     "rms_norm": ".layernorm.op",
     "linear_cross_entropy": ".cross_entropy.op",
-    "rotary": ".rotary.op",
+    "apply_rotary": ".rotary.op",
     "gelu": ".activation.op",
     "swiglu": ".activation.op",
     "relu_squared": ".activation.op",
@@ -36,6 +36,7 @@ _HOME = {
 __all__ = [
     "BpeEncoder",
     "adamw_step",
+    "apply_rotary",
     "available",
     "causal_attention",
     "gelu",
@@ -43,7 +44,6 @@ __all__ = [
     "linear_cross_entropy",
     "relu_squared",
     "rms_norm",
-    "rotary",
     "swiglu",
     "use_backend",
 ]

@@ -20,15 +20,15 @@ from rich.table import Table
 from torch import Tensor
 
 from . import backends
-from .adamw.op import adamw_step
 from .activation.op import gelu, relu_squared, swiglu
+from .adamw.op import adamw_step
 from .attention.op import causal_attention
 from .bpe.op import BACKENDS as BPE_BACKENDS
 from .bpe.op import BpeEncoder
 from .bpe.op import extension as bpe_extension
 from .cross_entropy.op import linear_cross_entropy
 from .layernorm.op import layer_norm, rms_norm
-from .rotary.op import rotary
+from .rotary.op import apply_rotary
 
 TEXT = "L'été, les enfants de l'école jouent dans le jardin ; il fait si beau qu'ils ont oublié l'heure."
 TOLERANCE = 1e-3  # float32, values of about 1: beyond this a kernel is wrong, not merely rounded
@@ -75,7 +75,7 @@ def _cross_entropy(backend: str, device: str) -> list[Tensor]:
 def _rotary(backend: str, device: str) -> list[Tensor]:
     x, angle = _drawn(2, 9, 3, 16, device=device), _drawn(12, 8, device=device).detach()
     positions = torch.arange(9, device=device) + 3
-    y = rotary(x, angle.cos(), angle.sin(), positions, backend=backend)
+    y = apply_rotary(x, angle.cos(), angle.sin(), positions, backend=backend)
     return [y, *torch.autograd.grad(y, x, x)]
 
 

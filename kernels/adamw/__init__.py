@@ -1,0 +1,1 @@
+"""AdamW over all tensors at once, clipping and norms included: op.py is the entrance, reference.py the maths."""

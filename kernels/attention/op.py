@@ -75,12 +75,14 @@ OP = backends.Op(
         "reference": lambda: Kernel(reference.forward, reference.backward),
         "cpp": _compiled,
         "triton": _triton,
+        "cuda": _compiled,
     },
     dtypes={
         "cpp": (torch.float32, torch.bfloat16),
         "triton": (torch.float32, torch.bfloat16, torch.float16),
+        "cuda": (torch.bfloat16, torch.float16),
     },
-    widths={"triton": range(1, 257)},
+    widths={"triton": range(1, 257), "cuda": (64, 128)},
 )
 
 

@@ -23,6 +23,7 @@ from ..ahead_of_time import Configuration
 
 MAX_WIDTH = 256
 _LOG2_E = math.log2(math.e)
+_TRITON = tuple(int(part) for part in triton.__version__.split(".")[:2])
 _SCAN = 1024  # positions at a time where documents are looked up
 
 
@@ -87,16 +88,29 @@ def _store_tile(ptr, values, row, n_rows, stride, width, ROWS: tl.constexpr, WID
 
 @triton.jit
 def _keys_of_a_query_tile(first_ptr, row, T, S, HAS_FIRST: tl.constexpr, BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr):
-    """Keys begin … end, a multiple of BLOCK_N at each of the first three: from `full` to `diagonal` no mask cuts."""
-    diagonal = (S - T + row + 1) // BLOCK_N * BLOCK_N
+    """Keys begin … end, the first three multiples of BLOCK_N: from `full` to `cut` no mask cuts."""
+    cut = (S - T + row + 1) // BLOCK_N * BLOCK_N
     end = tl.minimum(S, S - T + row + BLOCK_M)
     begin = 0
     full = 0
     if HAS_FIRST:
         begin = tl.load(first_ptr + row) // BLOCK_N * BLOCK_N
         last = tl.load(first_ptr + tl.minimum(row + BLOCK_M, T) - 1)
-        full = tl.minimum((last + BLOCK_N - 1) // BLOCK_N * BLOCK_N, diagonal)
-    return begin, full, diagonal, end
+        full = tl.minimum((last + BLOCK_N - 1) // BLOCK_N * BLOCK_N, cut)
+    return begin, full, cut, end
+
+
+@triton.jit
+def _n_cut(begin, full, cut, end, BLOCK: tl.constexpr):
+    """How many tiles a mask cuts: those from begin to full, and those from cut to end."""
+    return tl.cdiv(full - begin, BLOCK) + tl.cdiv(tl.maximum(end - cut, 0), BLOCK)
+
+
+@triton.jit
+def _place(i, begin, full, cut, BLOCK: tl.constexpr):
+    """Where the i-th tile that a mask cuts begins."""
+    place = begin + i * BLOCK
+    return tl.where(place < full, place, place - full + cut)
 
 
 @triton.jit
@@ -109,11 +123,13 @@ def _visible(query, key, first, HAS_FIRST: tl.constexpr):
 
 
 @triton.jit
-def _attend(total, weight, peak, q, query, first, k_ptr, v_ptr, k_time, v_time, S, D, scale, begin, end,
+def _attend(total, weight, peak, q, query, first, k_ptr, v_ptr, k_time, v_time, S, D, scale, begin, full, cut, end,
             MASKED: tl.constexpr, HAS_FIRST: tl.constexpr, WIDTH: tl.constexpr, EVEN_WIDTH: tl.constexpr,
             BLOCK_N: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
-    """Takes keys begin … end into a running softmax: total = Σ 2^(score - peak) v, weight = Σ 2^(score - peak)."""
-    for start in range(begin, end, BLOCK_N):
+    """Takes the keys that a mask cuts, or the others, into a running softmax: total = Σ 2^(score - peak) v, weight alike."""
+    n_tiles = _n_cut(begin, full, cut, end, BLOCK_N) if MASKED else (cut - full) // BLOCK_N
+    for i in range(n_tiles):
+        start = _place(i, begin, full, cut, BLOCK_N) if MASKED else full + i * BLOCK_N
         k = _load_tile(k_ptr, start, S, k_time, D, MASKED, BLOCK_N, WIDTH, EVEN_WIDTH)
         scores = tl.dot(q, tl.trans(k), input_precision=PRECISION)
         if MASKED:
@@ -156,14 +172,11 @@ def _forward(
     weight = tl.zeros((BLOCK_M,), tl.float32)
     # Not -inf: in a tile of which a row sees nothing, -inf - -inf would be nan.
     peak = tl.full((BLOCK_M,), -1e30, tl.float32)
-    begin, full, diagonal, end = _keys_of_a_query_tile(first_ptr, row, T, S, HAS_FIRST, BLOCK_M, BLOCK_N)
-    if HAS_FIRST:
-        total, weight, peak = _attend(total, weight, peak, q, query, first, k_ptr, v_ptr, k_time, v_time, S, D, scale,
-                                      begin, full, True, True, WIDTH, EVEN_WIDTH, BLOCK_N, PRECISION)  # fmt: skip
-    total, weight, peak = _attend(total, weight, peak, q, query, first, k_ptr, v_ptr, k_time, v_time, S, D, scale,
-                                  full, diagonal, False, HAS_FIRST, WIDTH, EVEN_WIDTH, BLOCK_N, PRECISION)  # fmt: skip
-    total, weight, peak = _attend(total, weight, peak, q, query, first, k_ptr, v_ptr, k_time, v_time, S, D, scale,
-                                  diagonal, end, True, HAS_FIRST, WIDTH, EVEN_WIDTH, BLOCK_N, PRECISION)  # fmt: skip
+    begin, full, cut, end = _keys_of_a_query_tile(first_ptr, row, T, S, HAS_FIRST, BLOCK_M, BLOCK_N)
+    total, weight, peak = _attend(total, weight, peak, q, query, first, k_ptr, v_ptr, k_time, v_time, S, D, scale, begin,
+                                  full, cut, end, False, HAS_FIRST, WIDTH, EVEN_WIDTH, BLOCK_N, PRECISION)  # fmt: skip
+    total, weight, peak = _attend(total, weight, peak, q, query, first, k_ptr, v_ptr, k_time, v_time, S, D, scale, begin,
+                                  full, cut, end, True, HAS_FIRST, WIDTH, EVEN_WIDTH, BLOCK_N, PRECISION)  # fmt: skip
 
     _store_tile(out_ptr + b * out_batch + h * out_head, total / weight[:, None], row, T, out_time, D, BLOCK_M, WIDTH)
     lse = (peak + tl.math.log2(weight)) / 1.4426950408889634
@@ -187,10 +200,12 @@ def _delta(out_ptr, d_out_ptr, delta_ptr, out_batch, out_head, out_time, d_batch
 
 @triton.jit
 def _gather_key_gradient(dk, dv, k, v, key, q_ptr, d_out_ptr, lse_ptr, delta_ptr, first_ptr, q_time, d_time, T, S, D,
-                         scale, begin, end, MASKED: tl.constexpr, HAS_FIRST: tl.constexpr, WIDTH: tl.constexpr,
+                         scale, begin, full, cut, end, MASKED: tl.constexpr, HAS_FIRST: tl.constexpr, WIDTH: tl.constexpr,
                          EVEN_WIDTH: tl.constexpr, BLOCK_M: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
-    """Adds what queries begin … end send to a tile of keys and values. Scores are transposed: keys down, queries across."""
-    for row in range(begin, end, BLOCK_M):
+    """Adds what queries send to a tile of keys and values. Scores are transposed: keys down, queries across."""
+    n_tiles = _n_cut(begin, full, cut, end, BLOCK_M) if MASKED else (cut - full) // BLOCK_M
+    for i in range(n_tiles):
+        row = _place(i, begin, full, cut, BLOCK_M) if MASKED else full + i * BLOCK_M
         rows = row + tl.arange(0, BLOCK_M)
         q = _load_tile(q_ptr, row, T, q_time, D, MASKED, BLOCK_M, WIDTH, EVEN_WIDTH)
         if MASKED:  # a row past the end has p = 2^-inf = 0
@@ -261,22 +276,22 @@ def _key_gradient(
         lse = lse_ptr + (b * H + h_query) * T
         delta = delta_ptr + (b * H + h_query) * T
         dk, dv = _gather_key_gradient(dk, dv, k, v, key, q, d_out, lse, delta, first_ptr, q_time, d_time, T, S, D, scale,
-                                      begin, full, True, HAS_FIRST, WIDTH, EVEN_WIDTH, BLOCK_M, PRECISION)  # fmt: skip
+                                      begin, full, cut, end, False, HAS_FIRST, WIDTH, EVEN_WIDTH, BLOCK_M, PRECISION)  # fmt: skip
         dk, dv = _gather_key_gradient(dk, dv, k, v, key, q, d_out, lse, delta, first_ptr, q_time, d_time, T, S, D, scale,
-                                      full, cut, False, HAS_FIRST, WIDTH, EVEN_WIDTH, BLOCK_M, PRECISION)  # fmt: skip
-        dk, dv = _gather_key_gradient(dk, dv, k, v, key, q, d_out, lse, delta, first_ptr, q_time, d_time, T, S, D, scale,
-                                      cut, end, True, HAS_FIRST, WIDTH, EVEN_WIDTH, BLOCK_M, PRECISION)  # fmt: skip
+                                      begin, full, cut, end, True, HAS_FIRST, WIDTH, EVEN_WIDTH, BLOCK_M, PRECISION)  # fmt: skip
     at = b * dk_batch + h * dk_head
     _store_tile(dk_ptr + at, dk * scale_e, start, S, dk_time, D, BLOCK_N, WIDTH)
     _store_tile(dv_ptr + at, dv, start, S, dk_time, D, BLOCK_N, WIDTH)
 
 
 @triton.jit
-def _gather_query_gradient(dq, q, d_out, lse, delta, query, first, k_ptr, v_ptr, k_time, v_time, S, D, scale, begin, end,
-                           MASKED: tl.constexpr, HAS_FIRST: tl.constexpr, WIDTH: tl.constexpr,
+def _gather_query_gradient(dq, q, d_out, lse, delta, query, first, k_ptr, v_ptr, k_time, v_time, S, D, scale, begin,
+                           full, cut, end, MASKED: tl.constexpr, HAS_FIRST: tl.constexpr, WIDTH: tl.constexpr,
                            EVEN_WIDTH: tl.constexpr, BLOCK_N: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
-    """Adds what keys begin … end send to a tile of queries."""
-    for start in range(begin, end, BLOCK_N):
+    """Adds what keys send to a tile of queries."""
+    n_tiles = _n_cut(begin, full, cut, end, BLOCK_N) if MASKED else (cut - full) // BLOCK_N
+    for i in range(n_tiles):
+        start = _place(i, begin, full, cut, BLOCK_N) if MASKED else full + i * BLOCK_N
         k = _load_tile(k_ptr, start, S, k_time, D, MASKED, BLOCK_N, WIDTH, EVEN_WIDTH)
         v = _load_tile(v_ptr, start, S, v_time, D, MASKED, BLOCK_N, WIDTH, EVEN_WIDTH)
         scores = tl.dot(q, tl.trans(k), input_precision=PRECISION)
@@ -317,14 +332,11 @@ def _query_gradient(
     delta = tl.load(delta_ptr + head.to(tl.int64) * T + rows, rows < T, other=0.0)
 
     dq = tl.zeros((BLOCK_M, WIDTH), tl.float32)
-    begin, full, diagonal, end = _keys_of_a_query_tile(first_ptr, row, T, S, HAS_FIRST, BLOCK_M, BLOCK_N)
-    if HAS_FIRST:
-        dq = _gather_query_gradient(dq, q, d_out, lse, delta, query, first, k_ptr, v_ptr, k_time, v_time, S, D, scale,
-                                    begin, full, True, True, WIDTH, EVEN_WIDTH, BLOCK_N, PRECISION)  # fmt: skip
-    dq = _gather_query_gradient(dq, q, d_out, lse, delta, query, first, k_ptr, v_ptr, k_time, v_time, S, D, scale,
-                                full, diagonal, False, HAS_FIRST, WIDTH, EVEN_WIDTH, BLOCK_N, PRECISION)  # fmt: skip
-    dq = _gather_query_gradient(dq, q, d_out, lse, delta, query, first, k_ptr, v_ptr, k_time, v_time, S, D, scale,
-                                diagonal, end, True, HAS_FIRST, WIDTH, EVEN_WIDTH, BLOCK_N, PRECISION)  # fmt: skip
+    begin, full, cut, end = _keys_of_a_query_tile(first_ptr, row, T, S, HAS_FIRST, BLOCK_M, BLOCK_N)
+    dq = _gather_query_gradient(dq, q, d_out, lse, delta, query, first, k_ptr, v_ptr, k_time, v_time, S, D, scale, begin,
+                                full, cut, end, False, HAS_FIRST, WIDTH, EVEN_WIDTH, BLOCK_N, PRECISION)  # fmt: skip
+    dq = _gather_query_gradient(dq, q, d_out, lse, delta, query, first, k_ptr, v_ptr, k_time, v_time, S, D, scale, begin,
+                                full, cut, end, True, HAS_FIRST, WIDTH, EVEN_WIDTH, BLOCK_N, PRECISION)  # fmt: skip
     _store_tile(dq_ptr + b * dq_batch + h * dq_head, dq * scale_e, row, T, dq_time, D, BLOCK_M, WIDTH)
 
 
@@ -344,25 +356,41 @@ def padded(width: int) -> int:
 
 def tiles(kernel: str, architecture: int, width: int, itemsize: int, n_queries: int) -> Tiles:
     """The table: by kernel ("forward", "key_gradient", "query_gradient"), 10 · compute capability, width, bytes a value."""
-    width = padded(width)
-    small = architecture % 10 or architecture >= 120  # consumer cards: 99 KB of shared memory in place of 163 and more
+    even, width = padded(width) == width, padded(width)
     if itemsize == 4:
-        return Tiles(32, 32, 4, 1) if width >= 128 else Tiles(64, 32, 4, 2)
-    if kernel == "forward":
-        if n_queries <= 16:
-            return Tiles(16, 64, 4, 2)
-        if width >= 256:
-            return Tiles(64, 32, 4, 2)
-        if n_queries <= 64 or small:
-            return Tiles(64, 64, 4, 2)
-        if architecture >= 90:
-            return Tiles(128, 128, 8, 3) if width <= 64 else Tiles(128, 64, 8, 3)
-        return Tiles(128, 64, 4 if width <= 64 else 8, 3)
-    if width >= 256:
-        return Tiles(32, 32, 4, 1)
-    if width == 128:
-        return Tiles(64, 64, 8, 2) if not small else Tiles(32, 64, 4, 1)
-    return Tiles(64, 64, 4, 2) if kernel == "query_gradient" else Tiles(64, 128, 8, 2)
+        if width <= 128:
+            return Tiles(32, 32, 8, 1)
+        if kernel == "forward":
+            return Tiles(32, 32, 8, 1) if architecture == 80 else Tiles(16, 16, 4, 1)
+        return Tiles(16, 32, 8, 1) if kernel == "key_gradient" and architecture % 10 == 0 else Tiles(16, 16, 4, 1)
+    if kernel == "forward" and n_queries <= 64 and width <= 128:
+        return Tiles(16, 64, 4, 2) if n_queries <= 16 else Tiles(64, 64, 8, 2)
+    # Ampere and consumer cards multiply from registers, Hopper and Blackwell's data-centre cards from shared memory.
+    hopper = architecture in (90, 100)
+    if width <= 64:
+        # forward: at most 128 registers on Hopper, so that two programs overlap on a multiprocessor.
+        # key_gradient: with two stages at width 64 Triton 3.6 spills 8 to 48 bytes on Ampere and consumer Blackwell.
+        stages = 2 if architecture == 90 or _TRITON >= (3, 7) or width < 64 else 1
+        table = {
+            "forward": Tiles(128, 64, 8, 2 if architecture == 120 else 3),
+            "key_gradient": Tiles(64, 64, 8, 1) if architecture == 100 else Tiles(32, 128, 8, stages),
+            "query_gradient": Tiles(128, 64, 8, 2),
+        }
+    elif width <= 128:
+        forward = {90: Tiles(128, 64, 8, 3), 100: Tiles(128, 32, 8, 2)}.get(architecture, Tiles(64, 64, 8, 2))
+        wide = even and architecture != 100
+        table = {
+            "forward": forward,
+            "key_gradient": Tiles(32, 64, 8, 2) if wide else Tiles(32, 32, 8, 2),
+            "query_gradient": Tiles(128, 64, 8, 2) if hopper else Tiles(64, 64, 8, 2),
+        }
+    else:
+        table = {
+            "forward": Tiles(64, 32, 8, 2),
+            "key_gradient": Tiles(32, 32, 8, 1),
+            "query_gradient": Tiles(32, 32, 8, 1),
+        }
+    return table[kernel]
 
 
 def _architecture(device: torch.device) -> int:
@@ -411,7 +439,8 @@ def _first(k: Tensor, T: int, window: int | None, document: Tensor | None) -> Te
     if document is not None:
         document = document.contiguous()
     width = S if window is None else min(window, S)
-    _first_visible[(B,)](document, first, T, S, width, HAS_DOCUMENT=document is not None, BLOCK=_SCAN)
+    _first_visible[(B,)](document, first, T, S, width, HAS_DOCUMENT=document is not None, BLOCK=_SCAN,
+                          num_warps=8)  # fmt: skip
     return first
 
 
@@ -516,7 +545,7 @@ def ahead_of_time(architecture: int) -> Iterator[Configuration]:
         ("*bf16", 2, 128, 1024, False),
         ("*bf16", 2, 256, 1024, True),
         ("*fp32", 4, 64, 1024, True),
-        ("*fp32", 4, 128, 1024, False),
+        ("*fp32", 4, 256, 1024, False),
     ):
         signature = dict.fromkeys(("q_ptr", "k_ptr", "v_ptr", "d_out_ptr", "out_ptr"), dtype) | figures | counts
         signature |= dict.fromkeys(("dq_ptr", "dk_ptr", "dv_ptr"), dtype) | {"scale": "fp32", "scale_e": "fp32"}
@@ -538,4 +567,4 @@ def ahead_of_time(architecture: int) -> Iterator[Configuration]:
     signature |= {"document_ptr": "*i64", "window": "i32"}
     constants = {"WIDTH": 64, "EVEN_WIDTH": True, "ROWS": 64, "HAS_DOCUMENT": True, "BLOCK": _SCAN}
     yield Configuration("delta", _delta, signature, constants)
-    yield Configuration("first_visible", _first_visible, signature, constants)
+    yield Configuration("first_visible", _first_visible, signature, constants, num_warps=8)

@@ -17,8 +17,10 @@ from jarvis_nano import kernels
 from jarvis_nano.errors import UserError
 from jarvis_nano.kernels.attention.op import OP
 
-BACKENDS = ("reference", "cpp")
-ATOL = {torch.float32: 2e-6, torch.bfloat16: 2e-3}
+HAS_GPU = torch.cuda.is_available()
+BACKENDS = ("reference", "cpp", "triton")
+DEVICE = {"reference": "cpu", "cpp": "cpu", "triton": "cuda" if HAS_GPU else "cpu", "cuda": "cuda"}
+ATOL = {torch.float32: 2e-6, torch.bfloat16: 2e-3, torch.float16: 2e-4}
 # (B, H, Hkv, T, S, D): one position, odd everything, no multiple of a block, shared heads, one query, many keys
 UGLY = [
     (1, 1, 1, 1, 1, 1),
@@ -37,9 +39,16 @@ UGLY = [
 MASKS = ["all", "window", "document", "both"]
 
 
-def needs(backend: str) -> None:
-    if reason := OP.why_not(backend, "cpu"):
+def needs(backend: str, dtype: torch.dtype | None = None) -> None:
+    if reason := OP.why_not(backend, DEVICE[backend], dtype):
         pytest.skip(reason)
+    if backend == "triton" and not HAS_GPU and dtype == torch.bfloat16:
+        pytest.skip("Triton's interpreter multiplies bfloat16 wrongly")
+
+
+def here(backend: str, tensors):
+    """The tensors on the backend's device."""
+    return [None if t is None else t.to(DEVICE[backend]) for t in tensors]
 
 
 def drawn(*shape: int, dtype=torch.float32, seed=0) -> Tensor:
@@ -76,7 +85,8 @@ def definition(T: int, S: int, window: int | None, document: Tensor | None, B: i
 def with_gradients(run, q, k, v, d_out) -> dict[str, Tensor]:
     leaves = [t.detach().requires_grad_() for t in (q, k, v)]
     out = run(*leaves)
-    return dict(zip(("out", "dq", "dk", "dv"), (out.detach(), *torch.autograd.grad(out, leaves, d_out))))
+    results = (out.detach(), *torch.autograd.grad(out, leaves, d_out))
+    return dict(zip(("out", "dq", "dk", "dv"), (result.cpu() for result in results)))
 
 
 @cache
@@ -92,21 +102,22 @@ def of_torch(shape: tuple[int, ...], kind: str, dtype: torch.dtype) -> tuple[dic
     return with_gradients(run, *(t.double() for t in tensors)), with_gradients(run, *tensors)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16], ids=str)
 @pytest.mark.parametrize("kind", MASKS)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_error_is_at_most_twice_that_of_torch(backend, kind, dtype):
-    needs(backend)
+    needs(backend, dtype)
     for shape in UGLY:
         B, _, _, T, S, _ = shape
-        if T * S > 50_000 and (kind == "document" or dtype == torch.bfloat16):
+        if T * S > 50_000 and (kind == "document" or dtype != torch.float32):
             continue  # slow in torch, and nothing new
         window, document = masks(kind, B, S)
+        document = None if document is None else document.to(DEVICE[backend])
 
         def run(q, k, v, window=window, document=document):
             return kernels.causal_attention(q, k, v, scale=0.3, window=window, document=document, backend=backend)
 
-        found = with_gradients(run, *arguments(*shape, dtype=dtype))
+        found = with_gradients(run, *here(backend, arguments(*shape, dtype=dtype)))
         truth, theirs = of_torch(shape, kind, dtype)
         for name in truth:
             assert found[name].dtype == dtype
@@ -132,23 +143,26 @@ def test_double_is_computed_in_double_by_the_reference():
 
 
 @pytest.mark.parametrize("kind", ["all", "both"])
-def test_opcheck(kind):
-    needs("cpp")
-    kernels.causal_attention(*arguments(1, 1, 1, 1, 1, 1)[:3], backend="cpp")  # a choice loads the kernels
+@pytest.mark.parametrize("backend", ["cpp", "triton"])
+def test_opcheck(backend, kind):
+    needs(backend)
+    kernels.causal_attention(*here(backend, arguments(1, 1, 1, 1, 1, 1)[:3]), backend=backend)  # loads the kernels
+    overload = "triton" if backend == "triton" else "default"
     window, document = masks(kind, 2, 20)
-    q, k, v, d_out = arguments(2, 4, 2, 13, 20, 8)
-    forward, backward = torch.ops.jarvis_nano.causal_attention, torch.ops.jarvis_nano.causal_attention_backward
-    torch.library.opcheck(forward.default, (q, k, v, 0.5, window, document))
-    out, lse = forward.default(q, k, v, 0.5, window, document)
-    for gradient in (d_out, torch.ones(1).expand(d_out.shape)):
-        torch.library.opcheck(backward.default, (gradient, q, k, v, out, lse, 0.5, window, document))
+    q, k, v, d_out, document = here(backend, [*arguments(2, 4, 2, 13, 20, 8), document])
+    forward = getattr(torch.ops.jarvis_nano.causal_attention, overload)
+    backward = getattr(torch.ops.jarvis_nano.causal_attention_backward, overload)
+    torch.library.opcheck(forward, (q, k, v, 0.5, window, document))
+    out, lse = forward(q, k, v, 0.5, window, document)
+    for gradient in (d_out, torch.ones(1, device=q.device).expand(d_out.shape)):
+        torch.library.opcheck(backward, (gradient, q, k, v, out, lse, 0.5, window, document))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_compiled_in_one_graph_gives_what_eager_gives(backend):
     needs(backend)
     torch._dynamo.reset()
-    tensors = arguments(2, 4, 2, 30, 30, 16)
+    tensors = here(backend, arguments(2, 4, 2, 30, 30, 16))
 
     def step(q, k, v):  # nothing around the op: Inductor then has nothing of its own to compile, which takes 10 s
         return kernels.causal_attention(q, k, v, window=9, backend=backend)
@@ -174,11 +188,11 @@ def test_fake_tensors_get_the_strides_of_real_ones():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_strides_do_not_matter(backend, dtype):
-    needs(backend)
+    needs(backend, dtype)
     B, H, T, D = 2, 3, 70, 24
-    packed = drawn(B, T, 3 * H * D, dtype=dtype)  # a projection's output, read in place
+    packed = drawn(B, T, 3 * H * D, dtype=dtype).to(DEVICE[backend])  # a projection's output, read in place
     views = [t.view(B, T, H, D).transpose(1, 2) for t in packed.split(H * D, -1)]
-    one = torch.ones((), dtype=dtype).expand(B, H, T, D)  # what sum().backward() sends: strides of 0
+    one = torch.ones((), dtype=dtype, device=packed.device).expand(B, H, T, D)  # what sum().backward() sends: strides of 0
     transposed = [t.transpose(2, 3).contiguous().transpose(2, 3) for t in views]  # no unit stride anywhere
 
     def run(q, k, v):
@@ -194,7 +208,7 @@ def test_strides_do_not_matter(backend, dtype):
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_heads_join_again_without_a_copy(backend):
     needs(backend)
-    q, k, v, _ = arguments(2, 4, 2, 9, 9, 8)
+    q, k, v, _ = here(backend, arguments(2, 4, 2, 9, 9, 8))
     out = kernels.causal_attention(q, k, v, backend=backend)
     assert out.transpose(1, 2).reshape(2, 9, 32).data_ptr() == out.data_ptr()
 
@@ -203,7 +217,7 @@ def test_the_heads_join_again_without_a_copy(backend):
 def test_nothing_in_nothing_out(backend):
     needs(backend)
     for B, H, Hkv, T, S in ((0, 2, 1, 5, 5), (2, 2, 1, 0, 0), (2, 2, 1, 0, 4), (2, 0, 1, 3, 3)):
-        tensors = arguments(B, H, Hkv, T, S, 8)
+        tensors = here(backend, arguments(B, H, Hkv, T, S, 8))
         found = with_gradients(lambda q, k, v: kernels.causal_attention(q, k, v, backend=backend), *tensors)
         assert found["out"].shape == (B, H, T, 8)
         assert found["dk"].shape == found["dv"].shape == (B, Hkv, S, 8)
@@ -230,10 +244,28 @@ def test_repeats_are_equal_bit_for_bit_whatever_the_threads():
             torch.set_num_threads(threads)
 
 
+def test_repeats_in_triton_are_equal_bit_for_bit():
+    needs("triton")
+    tensors = here("triton", arguments(2, 4, 2, 70, 90, 16))
+    runs = [
+        with_gradients(lambda q, k, v: kernels.causal_attention(q, k, v, window=33, backend="triton"), *tensors)
+        for _ in range(3)
+    ]
+    assert all(torch.equal(runs[0][name], again[name]) for again in runs[1:] for name in again)
+
+
+@pytest.mark.skipif(HAS_GPU, reason="a GPU multiplies bfloat16 rightly")
+def test_the_interpreter_refuses_bfloat16_in_place_of_a_wrong_result():
+    needs("triton")
+    q, k, v, _ = arguments(1, 1, 1, 5, 5, 8, dtype=torch.bfloat16)
+    with pytest.raises(UserError, match="interpreter multiplies bfloat16 matrices wrongly"):
+        kernels.causal_attention(q, k, v, backend="triton")
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_cache_continues_where_the_whole_text_left_off(backend):
     needs(backend)
-    q, k, v, _ = arguments(2, 4, 2, 40, 40, 16)
+    q, k, v, _ = here(backend, arguments(2, 4, 2, 40, 40, 16))
     whole = kernels.causal_attention(q, k, v, window=25, backend=backend)
     for n in (1, 2, 9):
         tail = kernels.causal_attention(q[:, :, -n:], k, v, window=25, backend=backend)
@@ -243,8 +275,8 @@ def test_a_cache_continues_where_the_whole_text_left_off(backend):
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_texts_packed_in_one_row_stay_apart(backend):
     needs(backend)
-    q, k, v, _ = arguments(1, 2, 2, 50, 50, 16)
-    document = torch.tensor([[3] * 20 + [1] * 30])
+    q, k, v, _ = here(backend, arguments(1, 2, 2, 50, 50, 16))
+    document = torch.tensor([[3] * 20 + [1] * 30], device=q.device)
     packed = kernels.causal_attention(q, k, v, document=document, backend=backend)
     for part in (slice(0, 20), slice(20, 50)):
         alone = kernels.causal_attention(q[:, :, part], k[:, :, part], v[:, :, part], backend=backend)
@@ -252,9 +284,19 @@ def test_texts_packed_in_one_row_stay_apart(backend):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_a_long_document_is_seen_back_to_its_start(backend):
+    needs(backend)
+    q, k, v, _ = here(backend, arguments(1, 1, 1, 5, 2200, 8))
+    document = torch.tensor([[3] * 90 + [1] * 2110], device=q.device)
+    packed = kernels.causal_attention(q, k, v, document=document, backend=backend)
+    alone = kernels.causal_attention(q, k[:, :, 90:], v[:, :, 90:], backend=backend)
+    torch.testing.assert_close(packed, alone, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_scores_of_any_size_do_not_overflow(backend):
     needs(backend)
-    q, k, v, _ = arguments(1, 1, 1, 20, 20, 8)
+    q, k, v, _ = here(backend, arguments(1, 1, 1, 20, 20, 8))
     for sign in (1, -1):  # the softmax is then the one largest score
         out = kernels.causal_attention(q, k, v, scale=sign * 1e4, backend=backend)
         truth = F.scaled_dot_product_attention(sign * q.double(), k.double(), v.double(), is_causal=True, scale=1e4)
@@ -265,7 +307,7 @@ def test_scores_of_any_size_do_not_overflow(backend):
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_not_a_number_stays_visible(backend, T):
     needs(backend)
-    q, k, v, _ = arguments(1, 2, 2, T, 20, 8)
+    q, k, v, _ = here(backend, arguments(1, 2, 2, T, 20, 8))
     q[0, 1, T // 2, 3] = float("nan")
     out = kernels.causal_attention(q, k, v, backend=backend)
     assert out.isnan().any(-1).nonzero().tolist() == [[0, 1, T // 2]]
@@ -282,8 +324,10 @@ def test_half_precision_falls_to_the_reference():
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_under_autocast_mixed_dtypes_meet_in_the_narrow_one_and_others_stay(backend):
     needs(backend)
-    q, k, v, _ = arguments(1, 2, 2, 9, 9, 8)
-    with torch.autocast("cpu", torch.bfloat16):
+    if backend == "triton":
+        needs(backend, torch.bfloat16)
+    q, k, v, _ = here(backend, arguments(1, 2, 2, 9, 9, 8))
+    with torch.autocast(q.device.type, torch.bfloat16):
         assert kernels.causal_attention(q, k, v.bfloat16(), backend=backend).dtype == torch.bfloat16
         inside = kernels.causal_attention(q, k, v, backend=backend)
     assert torch.equal(inside, kernels.causal_attention(q, k, v, backend=backend))
@@ -305,7 +349,10 @@ def zeros(*shape: int, dtype=torch.float32) -> Tensor:
         (*[zeros(1, 2, 3, 4)] * 3, {"window": 0}, "a window of 0"),
         (*[zeros(1, 2, 3, 4)] * 3, {"document": torch.zeros(1, 2).int()}, r"\(1, 2\).*expected whole numbers \(1, 3\)"),
         (*[zeros(1, 2, 3, 4)] * 3, {"document": torch.zeros(1, 3)}, "float32; expected whole numbers"),
-        (*[zeros(1, 2, 3, 4)] * 3, {"backend": "cuda"}, "no cuda backend"),
+        (*[zeros(1, 2, 3, 4)] * 3, {"backend": "cuda"}, "takes bfloat16, float16, not float32"),
+        (*[zeros(1, 2, 3, 80, dtype=torch.float16)] * 3, {"backend": "cuda"}, "widths of 64 or 128, not 80"),
+        (*[zeros(1, 2, 3, 264)] * 3, {"backend": "triton"}, "widths of 1 to 256, not 264"),
+        (*[zeros(1, 2, 3, 64, dtype=torch.float16)] * 3, {"backend": "cuda"}, "a GPU, the tensor is on cpu|cannot run"),
         (*[zeros(1, 2, 3, 4, dtype=torch.float64)] * 3, {"backend": "cpp"}, "not float64"),
     ],
 )

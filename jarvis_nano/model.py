@@ -71,7 +71,7 @@ class Rotary(nn.Module):
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:
         """x (B, T, H, D), positions (T,) or (B, T)."""
-        return kernels.rotary(x, self.cos, self.sin, positions)
+        return kernels.apply_rotary(x, self.cos, self.sin, positions)
 
 
 class Attention(nn.Module):

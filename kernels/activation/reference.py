@@ -15,13 +15,15 @@ from torch import Tensor
 
 def forward(x: Tensor, bias: Tensor | None, kind: str) -> Tensor:
     """f(x + bias), differentiable: autograd keeps what torch's own functions keep, and ReLU² its relu alone."""
-    h = x if bias is None else x + bias
+    h = x if bias is None else x + bias  # a float32 bias makes a float32 sum
     if kind == "gelu":
-        return F.gelu(h)  # h Φ(h), with Φ the normal distribution's
-    if kind == "relu_squared":
-        return _ReluSquared.apply(h)
-    gate, value = h.chunk(2, dim=-1)
-    return F.silu(gate) * value  # silu(g) = g σ(g)
+        y = F.gelu(h)  # h Φ(h), with Φ the normal distribution's
+    elif kind == "relu_squared":
+        y = _ReluSquared.apply(h)
+    else:
+        gate, value = h.chunk(2, dim=-1)
+        y = F.silu(gate) * value  # silu(g) = g σ(g)
+    return y.to(x.dtype)
 
 
 def backward(dy: Tensor, x: Tensor, bias: Tensor | None, kind: str) -> tuple[Tensor, Tensor]:

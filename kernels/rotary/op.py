@@ -54,7 +54,9 @@ class _Rotary(torch.autograd.Function):
         return OP.kernels[ctx.backend].backward(dy, *ctx.saved_tensors), None, None, None, None
 
 
-def rotary(x: Tensor, cos: Tensor, sin: Tensor, positions: Tensor | None = None, *, backend: str = "auto") -> Tensor:
+def apply_rotary(
+    x: Tensor, cos: Tensor, sin: Tensor, positions: Tensor | None = None, *, backend: str = "auto"
+) -> Tensor:
     """Each pair (i, i + D/2) of a head turned by the angle of its token's position (Su et al. 2021).
 
     x (B, T, H, D) with D even, of any strides: a slice of the packed projection is read in place. cos and sin

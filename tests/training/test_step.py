@@ -62,7 +62,7 @@ def calls(monkeypatch):
 
         monkeypatch.setattr(kernels, name, call)
 
-    for name in ("rms_norm", "layer_norm", "causal_attention", "linear_cross_entropy", "rotary", *ACTIVATIONS):
+    for name in ("rms_norm", "layer_norm", "causal_attention", "linear_cross_entropy", "apply_rotary", *ACTIVATIONS):
         watched(name)
     return found
 
@@ -78,7 +78,7 @@ def require_step_precision(calls, model: Transformer) -> None:
     joining = ((NARROW, *parameters, WIDE), (WIDE, WIDE))
     on_heads = [((NARROW, WIDE), (NARROW,))] if model.config.qk_norm else []
     if model.config.positions == "rotary":
-        assert by_name["rotary"] == [((NARROW, WIDE, WIDE), (NARROW,))] * 2
+        assert by_name["apply_rotary"] == [((NARROW, WIDE, WIDE), (NARROW,))] * 2
     (activation,) = by_name.keys() & set(ACTIVATIONS)
     assert [(tensors[0], out) for tensors, out in by_name[activation]] == [(NARROW, (NARROW,))] * 2
     assert by_name[kind] == [first, *on_heads, joining, joining, *on_heads, joining, joining]

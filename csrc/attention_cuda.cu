@@ -671,7 +671,7 @@ int64_t parts(int64_t n, int64_t of) { return (n + of - 1) / of; }
 // Heads whose two tensors of `positions` rows fit in the cache run together, and those of one key head always do.
 Order order_of(int64_t heads, int64_t tiles, int64_t positions, int64_t D, int64_t sharing) {
   const int64_t fitting = kCacheBytes / std::max<int64_t>(1, 4 * positions * D);
-  const int64_t group = std::clamp<int64_t>(fitting * sharing, sharing, std::max<int64_t>(heads, 1));
+  const int64_t group = std::clamp<int64_t>(fitting * sharing, sharing, std::max(heads, sharing));
   return {static_cast<unsigned>(heads), static_cast<unsigned>(tiles), static_cast<unsigned>(group)};
 }
 

@@ -200,8 +200,9 @@ Three layer_norm_backward(const Tensor& dy_in, const std::optional<Tensor>& dtot
   check_like("dy", dy, total);
   if (dtotal) check_like("dtotal", *dtotal, total);
   const std::optional<Tensor> more = dtotal ? std::optional(dense(*dtotal)) : std::nullopt;
-  STD_TORCH_CHECK(stats.scalar_type() == ScalarType::Float && stats.numel() == (rms ? 1 : 2) * rows,
-                  "layer_norm: statistics of ", stats.numel(), " values for ", rows, " rows");
+  STD_TORCH_CHECK(stats.scalar_type() == ScalarType::Float && stats.numel() == (rms ? 1 : 2) * rows &&
+                      same_device(stats, total),
+                  "layer_norm: statistics of ", stats.numel(), " values for ", rows, " rows; float32, on their device");
   const Tensor w = norm_parameter("weight", weight, total, columns);
   const Tensor dx = allocate_like(total);
   const Tensor dweight = allocate({columns}, ScalarType::Float, total);
@@ -372,6 +373,8 @@ Three causal_attention_backward(const Tensor& d_out_in, const Tensor& q_in, cons
                       lse_in.scalar_type() == ScalarType::Float && lse_in.numel() == shape.B * shape.H * shape.T,
                   "causal_attention: the gradient has ", d_out_in.numel(), " values, out ", out_in.numel(), ", q ",
                   q_in.numel(), ", lse ", lse_in.numel(), "; sizes and dtypes must fit");
+  STD_TORCH_CHECK(same_device(d_out_in, q_in) && same_device(out_in, q_in) && same_device(lse_in, q_in),
+                  "causal_attention: the gradient, out and lse must lie on q's device");
   const Tensor q = readable_heads(q_in), k = readable_heads(k_in), v = readable_heads(v_in), out = readable_heads(out_in);
   const Tensor d_out = readable_heads(d_out_in), lse = dense(lse_in);
   const std::optional<Tensor> first = first_visible(shape, window, document, q);

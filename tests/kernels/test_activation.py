@@ -1,4 +1,4 @@
-"""GELU, SwiGLU and ReLU² with their bias in every backend, against torch in float64; docs/activation.md has the maths."""
+"""GELU, SwiGLU and ReLU² with their bias in every backend, against torch in float64; the maths: docs/activation.md."""
 
 from __future__ import annotations
 
@@ -117,6 +117,16 @@ def test_no_rows_give_no_rows_and_a_zero_gradient(backend, kind):
         assert found["y"].shape == dy.shape
         assert found["dx"].shape == x.shape
         assert found["dbias"].tolist() == [0.0] * len(bias)
+
+
+def test_more_than_forty_programs_add_up(monkeypatch):
+    """The finishing kernel takes 32 programs' sums at a time; a GPU makes hundreds."""
+    needs("triton")
+    from jarvis_nano.kernels.activation import triton_kernel
+
+    monkeypatch.setattr(triton_kernel, "_programs", lambda device, n_tiles, n_column_tiles: min(n_tiles, 45))
+    check_shape("triton", "gelu", True, torch.float32, (128 * 50, 16))
+    check_shape("triton", "swiglu", True, torch.float32, (128 * 50, 16))
 
 
 @pytest.mark.parametrize("kind", KINDS)

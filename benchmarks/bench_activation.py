@@ -1,4 +1,4 @@
-"""The MLP's activations with their bias on a GPU, against plain torch and torch.compile: memory traffic at GPT sizes."""
+"""The MLP's activations with their bias on a GPU, against plain torch and torch.compile: memory traffic."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from mutations import run as mutations  # noqa: E402
+from mutations import run as mutations
 
 ROOT = Path(__file__).resolve().parent.parent
 GPU_KERNELS = {f"{file.parent.name}_triton" for file in ROOT.glob("kernels/*/triton_kernel.py")} | {

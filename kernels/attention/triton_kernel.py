@@ -1,9 +1,9 @@
 """Causal attention in Triton, forward and backward, in tiles; docs/attention.md has the maths and the design.
 
-Four kernels. `_forward` keeps a running softmax over tiles of keys. `_delta` sums out · d_out a row, then `_key_gradient`
-walks over the queries of a tile of keys and `_query_gradient` over the keys of a tile of queries: seven products in place
-of five, and no atomics, so that repeats are equal bit for bit. Every kernel splits its walk in three: tiles that a mask
-cuts on the one side, tiles that none cuts, tiles cut on the other side; what no query sees is never read.
+Four kernels. `_forward` keeps a running softmax over tiles of keys. `_delta` sums out · d_out a row, then
+`_key_gradient` walks over the queries of a tile of keys and `_query_gradient` over the keys of a tile of queries: seven
+products in place of five, and no atomics, so that repeats are equal bit for bit. A walk is begin, full, cut, end: from
+full to cut no mask cuts a tile, these come first; the tiles before and after are masked; what nobody sees is not read.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _first_visible(document_ptr, first_ptr, T, S, window, HAS_DOCUMENT: tl.const
 
 @triton.jit
 def _tile_and_head(n_tiles, n_heads, heads_at_a_time):
-    """The program's tile, counted from 0, and its head: all tiles of a few heads, whose keys fit the L2 cache, first."""
+    """The program's tile and its head: all tiles of a few heads, whose keys fit the L2 cache, before the next heads."""
     program = tl.program_id(0)
     first_head = program // (heads_at_a_time * n_tiles) * heads_at_a_time
     heads = tl.minimum(heads_at_a_time, n_heads - first_head)
@@ -63,7 +63,7 @@ def _tile_and_head(n_tiles, n_heads, heads_at_a_time):
 @triton.jit
 def _load_tile(ptr, row, n_rows, stride, width, MASK_ROWS: tl.constexpr, ROWS: tl.constexpr, WIDTH: tl.constexpr,
                EVEN_WIDTH: tl.constexpr):  # fmt: skip
-    """Rows `row`… of a matrix, (ROWS, WIDTH); zeros past its end. The offset is 64 bits wide, those in the tile are not."""
+    """Rows `row`… of a matrix, (ROWS, WIDTH); zeros past its end. The tile's offset is 64 bits wide, those in it 32."""
     at = tl.arange(0, ROWS)
     column = tl.arange(0, WIDTH)
     pointers = ptr + tl.cast(row, tl.int64) * stride + at[:, None] * stride + column[None, :]
@@ -123,10 +123,11 @@ def _visible(query, key, first, HAS_FIRST: tl.constexpr):
 
 
 @triton.jit
-def _attend(total, weight, peak, q, query, first, k_ptr, v_ptr, k_time, v_time, S, D, scale, begin, full, cut, end,
+def _attend(total, weight, peak, q, query, first, k_ptr, v_ptr, k_time, v_time, S, D, scale, walk,
             MASKED: tl.constexpr, HAS_FIRST: tl.constexpr, WIDTH: tl.constexpr, EVEN_WIDTH: tl.constexpr,
             BLOCK_N: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
-    """Takes the keys that a mask cuts, or the others, into a running softmax: total = Σ 2^(score - peak) v, weight alike."""
+    """Takes the masked tiles, or the others, into a running softmax: total = Σ 2^(score - peak) v, weight alike."""
+    begin, full, cut, end = walk
     n_tiles = _n_cut(begin, full, cut, end, BLOCK_N) if MASKED else (cut - full) // BLOCK_N
     for i in range(n_tiles):
         start = _place(i, begin, full, cut, BLOCK_N) if MASKED else full + i * BLOCK_N
@@ -172,11 +173,11 @@ def _forward(
     weight = tl.zeros((BLOCK_M,), tl.float32)
     # Not -inf: in a tile of which a row sees nothing, -inf - -inf would be nan.
     peak = tl.full((BLOCK_M,), -1e30, tl.float32)
-    begin, full, cut, end = _keys_of_a_query_tile(first_ptr, row, T, S, HAS_FIRST, BLOCK_M, BLOCK_N)
-    total, weight, peak = _attend(total, weight, peak, q, query, first, k_ptr, v_ptr, k_time, v_time, S, D, scale, begin,
-                                  full, cut, end, False, HAS_FIRST, WIDTH, EVEN_WIDTH, BLOCK_N, PRECISION)  # fmt: skip
-    total, weight, peak = _attend(total, weight, peak, q, query, first, k_ptr, v_ptr, k_time, v_time, S, D, scale, begin,
-                                  full, cut, end, True, HAS_FIRST, WIDTH, EVEN_WIDTH, BLOCK_N, PRECISION)  # fmt: skip
+    walk = _keys_of_a_query_tile(first_ptr, row, T, S, HAS_FIRST, BLOCK_M, BLOCK_N)
+    total, weight, peak = _attend(total, weight, peak, q, query, first, k_ptr, v_ptr, k_time, v_time, S, D, scale, walk,
+                                  False, HAS_FIRST, WIDTH, EVEN_WIDTH, BLOCK_N, PRECISION)  # fmt: skip
+    total, weight, peak = _attend(total, weight, peak, q, query, first, k_ptr, v_ptr, k_time, v_time, S, D, scale, walk,
+                                  True, HAS_FIRST, WIDTH, EVEN_WIDTH, BLOCK_N, PRECISION)  # fmt: skip
 
     _store_tile(out_ptr + b * out_batch + h * out_head, total / weight[:, None], row, T, out_time, D, BLOCK_M, WIDTH)
     lse = (peak + tl.math.log2(weight)) / 1.4426950408889634
@@ -200,9 +201,10 @@ def _delta(out_ptr, d_out_ptr, delta_ptr, out_batch, out_head, out_time, d_batch
 
 @triton.jit
 def _gather_key_gradient(dk, dv, k, v, key, q_ptr, d_out_ptr, lse_ptr, delta_ptr, first_ptr, q_time, d_time, T, S, D,
-                         scale, begin, full, cut, end, MASKED: tl.constexpr, HAS_FIRST: tl.constexpr, WIDTH: tl.constexpr,
+                         scale, walk, MASKED: tl.constexpr, HAS_FIRST: tl.constexpr, WIDTH: tl.constexpr,
                          EVEN_WIDTH: tl.constexpr, BLOCK_M: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
     """Adds what queries send to a tile of keys and values. Scores are transposed: keys down, queries across."""
+    begin, full, cut, end = walk
     n_tiles = _n_cut(begin, full, cut, end, BLOCK_M) if MASKED else (cut - full) // BLOCK_M
     for i in range(n_tiles):
         row = _place(i, begin, full, cut, BLOCK_M) if MASKED else full + i * BLOCK_M
@@ -265,7 +267,7 @@ def _key_gradient(
         end = _queries_up_to(first_ptr, T, start + BLOCK_N - 1, SCAN)
         cut = tl.minimum(cut, _queries_up_to(first_ptr, T, start, SCAN) // BLOCK_M * BLOCK_M)
     full = tl.minimum(full, tl.cdiv(end, BLOCK_M) * BLOCK_M)
-    cut = tl.maximum(full, cut)
+    walk = (begin, full, tl.maximum(full, cut), end)
 
     dk = tl.zeros((BLOCK_N, WIDTH), tl.float32)
     dv = tl.zeros((BLOCK_N, WIDTH), tl.float32)
@@ -275,20 +277,21 @@ def _key_gradient(
         d_out = d_out_ptr + b * d_batch + h_query * d_head
         lse = lse_ptr + (b * H + h_query) * T
         delta = delta_ptr + (b * H + h_query) * T
-        dk, dv = _gather_key_gradient(dk, dv, k, v, key, q, d_out, lse, delta, first_ptr, q_time, d_time, T, S, D, scale,
-                                      begin, full, cut, end, False, HAS_FIRST, WIDTH, EVEN_WIDTH, BLOCK_M, PRECISION)  # fmt: skip
-        dk, dv = _gather_key_gradient(dk, dv, k, v, key, q, d_out, lse, delta, first_ptr, q_time, d_time, T, S, D, scale,
-                                      begin, full, cut, end, True, HAS_FIRST, WIDTH, EVEN_WIDTH, BLOCK_M, PRECISION)  # fmt: skip
+        dk, dv = _gather_key_gradient(dk, dv, k, v, key, q, d_out, lse, delta, first_ptr, q_time, d_time, T, S, D,
+                                      scale, walk, False, HAS_FIRST, WIDTH, EVEN_WIDTH, BLOCK_M, PRECISION)  # fmt: skip
+        dk, dv = _gather_key_gradient(dk, dv, k, v, key, q, d_out, lse, delta, first_ptr, q_time, d_time, T, S, D,
+                                      scale, walk, True, HAS_FIRST, WIDTH, EVEN_WIDTH, BLOCK_M, PRECISION)  # fmt: skip
     at = b * dk_batch + h * dk_head
     _store_tile(dk_ptr + at, dk * scale_e, start, S, dk_time, D, BLOCK_N, WIDTH)
     _store_tile(dv_ptr + at, dv, start, S, dk_time, D, BLOCK_N, WIDTH)
 
 
 @triton.jit
-def _gather_query_gradient(dq, q, d_out, lse, delta, query, first, k_ptr, v_ptr, k_time, v_time, S, D, scale, begin,
-                           full, cut, end, MASKED: tl.constexpr, HAS_FIRST: tl.constexpr, WIDTH: tl.constexpr,
+def _gather_query_gradient(dq, q, d_out, lse, delta, query, first, k_ptr, v_ptr, k_time, v_time, S, D, scale, walk,
+                           MASKED: tl.constexpr, HAS_FIRST: tl.constexpr, WIDTH: tl.constexpr,
                            EVEN_WIDTH: tl.constexpr, BLOCK_N: tl.constexpr, PRECISION: tl.constexpr):  # fmt: skip
     """Adds what keys send to a tile of queries."""
+    begin, full, cut, end = walk
     n_tiles = _n_cut(begin, full, cut, end, BLOCK_N) if MASKED else (cut - full) // BLOCK_N
     for i in range(n_tiles):
         start = _place(i, begin, full, cut, BLOCK_N) if MASKED else full + i * BLOCK_N
@@ -332,11 +335,11 @@ def _query_gradient(
     delta = tl.load(delta_ptr + head.to(tl.int64) * T + rows, rows < T, other=0.0)
 
     dq = tl.zeros((BLOCK_M, WIDTH), tl.float32)
-    begin, full, cut, end = _keys_of_a_query_tile(first_ptr, row, T, S, HAS_FIRST, BLOCK_M, BLOCK_N)
-    dq = _gather_query_gradient(dq, q, d_out, lse, delta, query, first, k_ptr, v_ptr, k_time, v_time, S, D, scale, begin,
-                                full, cut, end, False, HAS_FIRST, WIDTH, EVEN_WIDTH, BLOCK_N, PRECISION)  # fmt: skip
-    dq = _gather_query_gradient(dq, q, d_out, lse, delta, query, first, k_ptr, v_ptr, k_time, v_time, S, D, scale, begin,
-                                full, cut, end, True, HAS_FIRST, WIDTH, EVEN_WIDTH, BLOCK_N, PRECISION)  # fmt: skip
+    walk = _keys_of_a_query_tile(first_ptr, row, T, S, HAS_FIRST, BLOCK_M, BLOCK_N)
+    dq = _gather_query_gradient(dq, q, d_out, lse, delta, query, first, k_ptr, v_ptr, k_time, v_time, S, D, scale, walk,
+                                False, HAS_FIRST, WIDTH, EVEN_WIDTH, BLOCK_N, PRECISION)  # fmt: skip
+    dq = _gather_query_gradient(dq, q, d_out, lse, delta, query, first, k_ptr, v_ptr, k_time, v_time, S, D, scale, walk,
+                                True, HAS_FIRST, WIDTH, EVEN_WIDTH, BLOCK_N, PRECISION)  # fmt: skip
     _store_tile(dq_ptr + b * dq_batch + h * dq_head, dq * scale_e, row, T, dq_time, D, BLOCK_M, WIDTH)
 
 
@@ -355,7 +358,7 @@ def padded(width: int) -> int:
 
 
 def tiles(kernel: str, architecture: int, width: int, itemsize: int, n_queries: int) -> Tiles:
-    """The table: by kernel ("forward", "key_gradient", "query_gradient"), 10 · compute capability, width, bytes a value."""
+    """The table: by kernel (forward, key_gradient, query_gradient), 10 · compute capability, width, bytes a value."""
     even, width = padded(width) == width, padded(width)
     if itemsize == 4:
         if width <= 128:
@@ -445,7 +448,7 @@ def _first(k: Tensor, T: int, window: int | None, document: Tensor | None) -> Te
 
 
 def _heads_at_a_time(k: Tensor, n_heads: int, n_key_heads: int) -> int:
-    """Heads whose keys and values take 16 MB, a part of the second-level cache, together with what is on its way out."""
+    """Heads whose keys and values take 16 MB: a part of the second-level cache, where more than one group lies."""
     per_key_head = 2 * k.shape[2] * k.shape[3] * k.element_size()
     return max(1, min(n_heads, 16 * 2**20 // per_key_head * (n_heads // n_key_heads)))
 

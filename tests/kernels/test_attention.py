@@ -192,7 +192,7 @@ def test_strides_do_not_matter(backend, dtype):
     B, H, T, D = 2, 3, 70, 24
     packed = drawn(B, T, 3 * H * D, dtype=dtype).to(DEVICE[backend])  # a projection's output, read in place
     views = [t.view(B, T, H, D).transpose(1, 2) for t in packed.split(H * D, -1)]
-    one = torch.ones((), dtype=dtype, device=packed.device).expand(B, H, T, D)  # what sum().backward() sends: strides of 0
+    one = torch.ones((), dtype=dtype, device=packed.device).expand(B, H, T, D)  # of sum().backward(): strides of 0
     transposed = [t.transpose(2, 3).contiguous().transpose(2, 3) for t in views]  # no unit stride anywhere
 
     def run(q, k, v):

@@ -1,8 +1,8 @@
-"""Breaks every GPU kernel on purpose and sees that a test notices: python tests/mutations/run.py [STEM…] [--table FILE].
+"""Breaks every GPU kernel on purpose and sees that a test notices: tests/mutations/run.py [STEM…] [--table FILE].
 
-tests/mutations/<op>_<backend>.toml lists the ways. Each is made in a copy of the tree, one after the other, and the test
-named beside it must fail there; first all those tests must pass on the unbroken copy. --table writes the Markdown table
-of docs/kernels.md. Exit code 1 when a break went unnoticed.
+tests/mutations/<op>_<backend>.toml lists the ways. Each is made in a copy of the tree, one after the other, and the
+test named beside it must fail there; first all those tests must pass on the unbroken copy. --table writes the table of
+docs/kernels.md. Exit code 1 when a break went unnoticed.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def listed(stems: list[str] | None = None) -> list[Mutation]:
     files = sorted(HERE.glob("*.toml"))
     unknown = set(stems or ()) - {file.stem for file in files}
     if unknown:
-        sys.exit(f"error: no mutations called {', '.join(sorted(unknown))}; there are: {', '.join(f.stem for f in files)}")
+        known = ", ".join(file.stem for file in files)
+        sys.exit(f"error: no mutations called {', '.join(sorted(unknown))}; there are: {known}")
     return [
         Mutation(file.stem, **entry)
         for file in files

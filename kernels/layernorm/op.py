@@ -79,6 +79,7 @@ OP = backends.Op(
         "triton": (torch.float32, torch.bfloat16, torch.float16),
         "cuda": (torch.float32, torch.bfloat16, torch.float16),
     },
+    widths={"triton": range(4097)},  # triton_kernel.MAX_COLUMNS
 )
 
 

@@ -253,6 +253,42 @@ def test_what_cannot_run_says_why(call, says):
         call()
 
 
+@pytest.mark.parametrize("width", [64, 128])
+def test_triton_takes_many_narrow_rows_at_once(width):
+    """What QK-norm sends: a row a head."""
+    needs("triton")
+    from jarvis_nano.kernels.layernorm import triton_kernel
+
+    rows, columns, warps = triton_kernel.tile(width)
+    assert (rows * columns, columns, warps) == (2048, width, 4)
+    # More rows than the backward's programs take at once (two a multiprocessor), and not whole tiles of them.
+    t = arguments((5, 2001 if HAS_GPU else 59, width), device=DEVICE["triton"])
+    found, truth, theirs = (
+        gradients(lambda t, run=run: (run(t), None), t, ["x", "weight"], dtype)
+        for run, dtype in (
+            (lambda t: kernels.rms_norm(t["x"], t["weight"], backend="triton"), None),
+            (lambda t: torch_norm(True, t["x"], t["weight"], None), torch.float64),
+            (lambda t: torch_norm(True, t["x"], t["weight"], None), None),
+        )
+    )
+    for name in truth:
+        error_rule.check(name, found[name], theirs[name], truth[name], 1e-6 * truth[name].abs().max().item())
+
+
+def test_triton_takes_rows_up_to_its_limit_and_refuses_longer_ones():
+    needs("triton")
+    from jarvis_nano.kernels.layernorm import triton_kernel
+
+    widest = triton_kernel.MAX_COLUMNS
+    assert OP.widths["triton"] == range(widest + 1)
+    t = arguments((2, widest), device=DEVICE["triton"])
+    found = kernels.layer_norm(t["x"], t["weight"], t["bias"], backend="triton")
+    torch.testing.assert_close(found, torch_norm(False, t["x"], t["weight"], t["bias"]), rtol=1e-4, atol=1e-5)
+    x = torch.zeros(2, widest + 1, device=DEVICE["triton"])
+    with pytest.raises(UserError, match="layer_norm in triton takes widths of 0 to 4096, not 4097"):
+        kernels.layer_norm(x, x[0], backend="triton")
+
+
 def test_the_raw_op_checks_dtypes_before_it_reads_memory():
     needs("cpp")
     t = arguments((2, 8))

@@ -43,11 +43,11 @@ bench: $(COMPILED)
 	$(PY) -m pytest benchmarks --benchmark-only
 
 # For a machine with a GPU and its own torch, with or without a package registry: PYTHON is used as it is.
+# Failed tests do not keep the rest from being measured; they make the whole fail in the end.
+STAGE ?= build test bench
 gpu:
-	$(PYTHON) -m pip install --quiet --no-deps --no-build-isolation --no-index --editable .
-	$(PYTHON) -m jarvis_nano.kernels
-	$(PYTHON) -m pytest -q tests/kernels
-	$(PYTHON) -m pytest benchmarks --benchmark-only
+	@failed=0; for stage in $(STAGE); do $(PYTHON) benchmarks/gpu.py $$stage || { failed=1; \
+	  test $$stage != build || break; }; done; exit $$failed
 
 clean:
 	rm -rf build dist *.egg-info jarvis_nano/*.so $(INSTALLED) $(COMPILED)

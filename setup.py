@@ -26,7 +26,8 @@ ROOT = Path(__file__).parent
 CSRC = Path("csrc")
 TORCH = "torch>=2.11,<2.14"
 TARGET = "0x020b000000000000"  # the ABI of torch 2.11: older headers, newer libraries
-CUDA_ARCHITECTURES = ("80", "90")  # Ampere and Hopper; the newest also as PTX, for what comes after
+# Ampere and Hopper; the newest also as PTX, for what comes after. Numbers apart by commas in the variable: those alone.
+CUDA_ARCHITECTURES = tuple(os.environ.get("JARVIS_NANO_CUDA_ARCHITECTURES", "80,90").split(","))
 
 
 def find_torch() -> bool:

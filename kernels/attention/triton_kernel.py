@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import triton
@@ -505,7 +505,7 @@ def backward(
         return dq, dk.zero_(), dv.zero_()
     out, d_out, lse = _unit_stride(out), _unit_stride(d_out), lse.contiguous()
     first = _first(k, T, window, document)
-    constants = {"WIDTH": padded(D), "EVEN_WIDTH": padded(D) == D}
+    constants: dict[str, Any] = {"WIDTH": padded(D), "EVEN_WIDTH": padded(D) == D}
     delta = torch.empty_like(lse)
     _delta[(triton.cdiv(T, 64), B * H)](
         out, d_out, delta, *_strides(out), *_strides(d_out), H, T, D, ROWS=64, **constants, num_warps=4
@@ -553,7 +553,7 @@ def ahead_of_time(architecture: int) -> Iterator[Configuration]:
         signature = dict.fromkeys(("q_ptr", "k_ptr", "v_ptr", "d_out_ptr", "out_ptr"), dtype) | figures | counts
         signature |= dict.fromkeys(("dq_ptr", "dk_ptr", "dv_ptr"), dtype) | {"scale": "fp32", "scale_e": "fp32"}
         signature |= strides("q", "k", "v", "d", "out", "dq", "dk")
-        constants = {"HAS_FIRST": masked, "WIDTH": padded(width), "EVEN_WIDTH": padded(width) == width}
+        constants: dict[str, Any] = {"HAS_FIRST": masked, "WIDTH": padded(width), "EVEN_WIDTH": padded(width) == width}
         constants |= {"PRECISION": "ieee", "SCAN": _SCAN}
         divisible = tuple(name for name in signature if name.endswith(("_batch", "_head", "_time")))
         for name, kernel in (

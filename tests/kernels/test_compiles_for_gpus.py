@@ -19,19 +19,56 @@ TRITON_MODULES = [
 CUDA_SOURCES = sorted((ROOT / "csrc").glob("*.cu"))
 
 
+def compiled(module: str, architectures: list[str], triton: Path | None = None) -> list[dict]:
+    """What each configuration of a module takes; `triton`: a folder with another version of it."""
+    environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
+    if triton:
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(triton), environment.get("PYTHONPATH")]))
+    program = Path(__file__).parent / "compile_triton.py"
+    command = [sys.executable, str(program), module, *architectures]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {str(line["sm"]) for line in lines} == set(architectures)
+    return lines
+
+
+def fits(line: dict) -> bool:
+    return not line["stack"] and not line["spills"] and line["shared"] <= line["shared_limit"]
+
+
 @pytest.mark.parametrize("architecture", ["80", "90"])
 @pytest.mark.parametrize("module", TRITON_MODULES)
 def test_triton_kernels_fit_in_registers(module, architecture):
     pytest.importorskip("triton")
-    environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
-    program = Path(__file__).parent / "compile_triton.py"
-    command = [sys.executable, str(program), module, architecture]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
-    assert lines
-    assert [line for line in lines if line["stack"] or line["spills"]] == []
-    assert [line for line in lines if line["shared"] > line["shared_limit"]] == []
+    assert [line for line in compiled(module, [architecture]) if not fits(line)] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", TRITON_MODULES)
+def test_triton_kernels_fit_on_newer_cards(module):
+    pytest.importorskip("triton")
+    assert [line for line in compiled(module, ["100", "120"]) if not fits(line)] == []
+
+
+@pytest.fixture(scope="session")
+def other_triton(tmp_path_factory) -> Path:
+    """The other version of Triton that the project takes, unpacked apart: 3.6 and 3.7 make different code."""
+    triton = pytest.importorskip("triton")
+    other = "3.7.1" if triton.__version__.startswith("3.6") else "3.6.0"
+    folder = tmp_path_factory.mktemp("triton")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", folder, f"triton=={other}"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"pip finds no triton {other} here: {done.stderr.strip().splitlines()[-1]}")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("module", TRITON_MODULES)
+def test_triton_kernels_fit_with_the_other_version_of_triton(module, other_triton):
+    lines = compiled(module, ["80", "90", "100", "120"], other_triton)
+    assert [line for line in lines if not fits(line)] == []
 
 
 @pytest.mark.parametrize("source", CUDA_SOURCES, ids=lambda path: path.name)

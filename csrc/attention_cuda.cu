@@ -55,8 +55,24 @@ __device__ __forceinline__ void copy_numbers(uint32_t to, const Number* from, in
   if (i < kCount) copy_4_bytes(to + 4 * i, from + (begin + i < end ? begin + i : 0), begin + i < end);
 }
 
-// What a lane hands to load_matrices for the 16 x 16 values at (16 block_row, 16 block_column) of a tile. `lane_place`
-// is place(lane % 16, lane / 16); a column further flips bits that neither the row nor the tile's beginning uses.
+// Where a lane's address for load_matrices lies in a block of 16 x 16 values. The quarters of the block arrive in the
+// order of the fragment: the lower left second …
+template <int D>
+__device__ __forceinline__ uint32_t left_place() {
+  const int lane = threadIdx.x % kWarp;
+  return place<D>(lane % 16, lane / 16);
+}
+
+// … or the upper right second, so that both registers of a right operand that lies as rows are neighbours: the product
+// takes a pair of neighbours, and would have to move them otherwise.
+template <int D>
+__device__ __forceinline__ uint32_t right_place() {
+  const int lane = threadIdx.x % kWarp;
+  return place<D>(lane / 16 * 8 + lane % 8, lane / 8 % 2);
+}
+
+// The same for the block at (16 block_row, 16 block_column) of a tile: a column further flips bits that neither the row
+// nor the tile's beginning uses.
 template <int D>
 __device__ __forceinline__ uint32_t block_address(uint32_t tile, uint32_t lane_place, int block_row, int block_column) {
   return ((tile + lane_place) ^ (block_column * 32)) + block_row * (32 * D);
@@ -95,7 +111,7 @@ struct RowsInRegisters {
 // c = left rightᵀ, where right is a tile of N rows.
 template <class T, int D, int kM, int N, class Left>
 __device__ __forceinline__ void rows_times_rows(float (&c)[kM][N / 8][4], const Left& left, uint32_t right,
-                                                uint32_t lane_place) {
+                                                uint32_t right_place) {
 #pragma unroll
   for (int m = 0; m < kM; ++m)
 #pragma unroll
@@ -109,11 +125,11 @@ __device__ __forceinline__ void rows_times_rows(float (&c)[kM][N / 8][4], const 
     for (int m = 0; m < kM; ++m) left.get(m, k, a[m]);
 #pragma unroll
     for (int n = 0; n < N / 16; ++n) {
-      load_matrices(b, block_address<D>(right, lane_place, n, k));
+      load_matrices(b, block_address<D>(right, right_place, n, k));
 #pragma unroll
       for (int m = 0; m < kM; ++m) {
-        multiply_add<T>(c[m][2 * n], a[m], b[0], b[2]);
-        multiply_add<T>(c[m][2 * n + 1], a[m], b[1], b[3]);
+        multiply_add<T>(c[m][2 * n], a[m], b[0], b[1]);
+        multiply_add<T>(c[m][2 * n + 1], a[m], b[2], b[3]);
       }
     }
   }
@@ -245,7 +261,7 @@ __device__ __forceinline__ void hide(float (&c)[kM][N / 8][4], const Sight& sigh
 
 template <int D>
 struct ForwardTile {
-  static constexpr int kM = 2, kRows = kWarps * 16 * kM, kKeys = D == 64 ? 64 : 48;
+  static constexpr int kM = 2, kRows = kWarps * 16 * kM, kKeys = D == 64 ? 64 : 32;
   static constexpr int kKeyBytes = kKeys * D * 2, kStage = 2 * kKeyBytes, kQueryBytes = kRows * D * 2;
   static constexpr int kShared = kQueryBytes + 2 * kStage;
   // At D = 128 the queries would take 64 registers beside 128 of the result and 64 of the scores.
@@ -326,7 +342,7 @@ __global__ void __launch_bounds__(kThreads, 2) forward_kernel(Forward<T> a, Orde
   const int begin = sight.lowest(top) / N, end = sight.highest(top + Tile::kRows - 1) / N + 1;
 
   const uint32_t queries = shared_address(dynamic_shared()), keys = queries + Tile::kQueryBytes;
-  const uint32_t lane_place = place<D>(lane % 16, lane / 16);
+  const uint32_t lane_place = left_place<D>(), across = right_place<D>();
   const T* k_head = head_of(a.k, b, kv);
   const T* v_head = head_of(a.v, b, kv);
   const auto copy_keys = [&](int j) {
@@ -356,7 +372,7 @@ __global__ void __launch_bounds__(kThreads, 2) forward_kernel(Forward<T> a, Orde
     if (j + 1 < end) copy_keys(j + 1);
     if (!span.any(sight, j * N, N)) continue;
     const uint32_t stage = keys + j % 2 * Tile::kStage;
-    rows_times_rows<T, D, kM, N>(s, q, stage, lane_place);
+    rows_times_rows<T, D, kM, N>(s, q, stage, across);
     if (a.scale < 0.0f) {
 #pragma unroll
       for (int m = 0; m < kM; ++m)
@@ -422,11 +438,10 @@ __global__ void __launch_bounds__(kThreads) delta_kernel(Backward<T> a, float* d
 
 template <int D>
 struct QueryTile {  // of dq
-  static constexpr int kM = 2, kRows = kWarps * 16 * kM, kKeys = 32;
+  static constexpr int kM = D == 64 ? 2 : 1, kRows = kWarps * 16 * kM, kKeys = D == 64 ? 32 : 64;
   static constexpr int kKeyBytes = kKeys * D * 2, kStage = 2 * kKeyBytes, kRowBytes = kRows * D * 2;
   static constexpr int kNumbers = 2 * kRowBytes + 2 * kStage;  // where lse2 and delta of the rows begin
   static constexpr int kShared = kNumbers + 2 * 4 * kRows;
-  using Rows = std::conditional_t<D == 64, RowsInRegisters<D, kM>, RowsInShared<D, kM>>;
 };
 
 // dq = scale · ds k, with ds = p ∘ (d_out vᵀ - delta).
@@ -446,7 +461,8 @@ __global__ void __launch_bounds__(kThreads, 2) dq_kernel(Backward<T> a, Order or
   const int begin = sight.lowest(top) / N, end = sight.highest(top + Tile::kRows - 1) / N + 1;
 
   const uint32_t queries = shared_address(dynamic_shared()), gradients = queries + Tile::kRowBytes;
-  const uint32_t keys = gradients + Tile::kRowBytes, lane_place = place<D>(lane % 16, lane / 16);
+  const uint32_t keys = gradients + Tile::kRowBytes;
+  const uint32_t lane_place = left_place<D>(), across = right_place<D>();
   const T* k_head = head_of(a.k, b, kv);
   const T* v_head = head_of(a.v, b, kv);
   const auto copy_keys = [&](int j) {
@@ -465,8 +481,8 @@ __global__ void __launch_bounds__(kThreads, 2) dq_kernel(Backward<T> a, Order or
   wait_for_copies<0>();
   __syncthreads();
 
-  const typename Tile::Rows q{queries + warp * (32 * D * kM), lane_place};
-  const typename Tile::Rows d_out{gradients + warp * (32 * D * kM), lane_place};
+  const RowsInRegisters<D, kM> q{queries + warp * (32 * D * kM), lane_place};
+  const RowsInRegisters<D, kM> d_out{gradients + warp * (32 * D * kM), lane_place};
   const float* row_lse2 = reinterpret_cast<const float*>(dynamic_shared() + Tile::kNumbers) + t - top + lane / 4;
   const float* row_delta = row_lse2 + Tile::kRows;
   float dq[kM][D / 8][4], p[kM][N / 8][4], dp[kM][N / 8][4];
@@ -478,7 +494,7 @@ __global__ void __launch_bounds__(kThreads, 2) dq_kernel(Backward<T> a, Order or
     if (j + 1 < end) copy_keys(j + 1);
     if (!span.any(sight, j * N, N)) continue;
     const uint32_t stage = keys + j % 2 * Tile::kStage;
-    rows_times_rows<T, D, kM, N>(p, q, stage, lane_place);
+    rows_times_rows<T, D, kM, N>(p, q, stage, across);
 #pragma unroll
     for (int m = 0; m < kM; ++m)
 #pragma unroll
@@ -490,7 +506,7 @@ __global__ void __launch_bounds__(kThreads, 2) dq_kernel(Backward<T> a, Order or
           for (int i = 2 * r; i < 2 * r + 2; ++i) p[m][n][i] = exp2_fast(fmaf(p[m][n][i], factor, -subtract));
       }
     if (!span.all(sight, j * N, N)) hide<kM, N>(p, sight, t, j * N, 0.0f);
-    rows_times_rows<T, D, kM, N>(dp, d_out, stage + Tile::kKeyBytes, lane_place);
+    rows_times_rows<T, D, kM, N>(dp, d_out, stage + Tile::kKeyBytes, across);
 #pragma unroll
     for (int m = 0; m < kM; ++m)
 #pragma unroll
@@ -512,7 +528,7 @@ __global__ void __launch_bounds__(kThreads, 2) dq_kernel(Backward<T> a, Order or
 
 template <int D>
 struct KeyTile {  // of dk and dv
-  static constexpr int kM = D == 64 ? 2 : 1, kRows = kWarps * 16 * kM, kQueries = D == 64 ? 32 : 64;
+  static constexpr int kM = D == 64 ? 2 : 1, kRows = kWarps * 16 * kM, kQueries = D == 64 ? 32 : 48;
   static constexpr int kQueryBytes = kQueries * D * 2, kRowBytes = kRows * D * 2;
   static constexpr int kStage = 2 * kQueryBytes + 1024;  // q, d_out; lse2, delta and first, 4 bytes a query
   static constexpr int kShared = 2 * kRowBytes + 2 * kStage;
@@ -548,7 +564,7 @@ __global__ void __launch_bounds__(kThreads, 2) dkv_kernel(Backward<T> a, Order o
 
   unsigned char* const shared = dynamic_shared();
   const uint32_t keys = shared_address(shared), values = keys + Tile::kRowBytes;
-  const uint32_t lane_place = place<D>(lane % 16, lane / 16);
+  const uint32_t lane_place = left_place<D>(), across = right_place<D>();
   constexpr int kStages = 2 * Tile::kRowBytes, kNumbers = 2 * Tile::kQueryBytes;  // where they begin
   int next_head = 0, next_tile = begin;  // the tile that is copied next
   const auto copy_queries = [&](int step) {
@@ -591,7 +607,7 @@ __global__ void __launch_bounds__(kThreads, 2) dkv_kernel(Backward<T> a, Order o
     const int lowest = sight.first ? tile_first[0] : 0, highest_lowest = sight.first ? tile_first[last - t] : 0;
     if (key > sight.past + last || key + 16 * kM <= lowest) continue;  // none of the warp's keys is seen
 
-    rows_times_rows<T, D, kM, N>(p, k, q_tile, lane_place);
+    rows_times_rows<T, D, kM, N>(p, k, q_tile, across);
     const bool all_seen = key + 16 * kM <= sight.past + t + 1 && key >= highest_lowest;
 #pragma unroll
     for (int n = 0; n < N / 8; ++n) {
@@ -618,7 +634,7 @@ __global__ void __launch_bounds__(kThreads, 2) dkv_kernel(Backward<T> a, Order o
         }
     }
     add_product<T, D, kM, N>(dv, p, d_out_tile, lane_place);
-    rows_times_rows<T, D, kM, N>(dp, v, d_out_tile, lane_place);
+    rows_times_rows<T, D, kM, N>(dp, v, d_out_tile, across);
 #pragma unroll
     for (int n = 0; n < N / 8; ++n) {
       const float2 subtract = tile_delta[4 * n + lane % 4];

@@ -16,3 +16,4 @@ class Configuration(NamedTuple):
     num_warps: int = 4
     num_stages: int = 3
     divisible: tuple[str, ...] = ()  #: whole-number arguments that are multiples of 16 (strides, most of the time)
+    maxnreg: int | None = None  #: the most registers a thread may take

@@ -350,6 +350,13 @@ class Tiles(NamedTuple):
     BLOCK_N: int
     num_warps: int
     num_stages: int
+    maxnreg: int | None = None  #: registers a thread; None: as many as the compiler likes
+
+    @property
+    def options(self) -> dict[str, int]:
+        """What the launch passes on to the compiler."""
+        options = {"num_warps": self.num_warps, "num_stages": self.num_stages}
+        return options if self.maxnreg is None else options | {"maxnreg": self.maxnreg}
 
 
 def padded(width: int) -> int:
@@ -371,13 +378,14 @@ def tiles(kernel: str, architecture: int, width: int, itemsize: int, n_queries: 
     # Ampere and consumer cards multiply from registers, Hopper and Blackwell's data-centre cards from shared memory.
     hopper = architecture in (90, 100)
     if width <= 64:
-        # forward: at most 128 registers on Hopper, so that two programs overlap on a multiprocessor.
+        # 128 registers, where they suffice: two programs overlap on a multiprocessor.
+        limit = 128 if architecture == 90 else None
         # key_gradient: with two stages at width 64 Triton 3.6 spills 8 to 48 bytes on Ampere and consumer Blackwell.
         stages = 2 if architecture == 90 or _TRITON >= (3, 7) or width < 64 else 1
         table = {
-            "forward": Tiles(128, 64, 8, 2 if architecture == 120 else 3),
+            "forward": Tiles(128, 64, 8, 2 if architecture == 120 else 3, limit),
             "key_gradient": Tiles(64, 64, 8, 1) if architecture == 100 else Tiles(32, 128, 8, stages),
-            "query_gradient": Tiles(128, 64, 8, 2),
+            "query_gradient": Tiles(128, 64, 8, 2, limit),
         }
     elif width <= 128:
         forward = {90: Tiles(128, 64, 8, 3), 100: Tiles(128, 32, 8, 2)}.get(architecture, Tiles(64, 64, 8, 2))
@@ -471,7 +479,7 @@ def forward(
         q, k, v, out, lse, lse if first is None else first, *_strides(q), *_strides(k), *_strides(v), *_strides(out),
         B * H, H, H // Hkv, _heads_at_a_time(k, B * H, B * Hkv), T, S, D, scale * _LOG2_E,
         HAS_FIRST=first is not None, WIDTH=padded(D), EVEN_WIDTH=padded(D) == D, BLOCK_M=cut.BLOCK_M,
-        BLOCK_N=cut.BLOCK_N, PRECISION=_precision(q), num_warps=cut.num_warps, num_stages=cut.num_stages,
+        BLOCK_N=cut.BLOCK_N, PRECISION=_precision(q), **cut.options,
     )  # fmt: skip
     return out, lse
 
@@ -517,14 +525,13 @@ def backward(
     _key_gradient[(triton.cdiv(S, cut.BLOCK_N) * B * Hkv,)](
         *inputs, dk, dv, lse if first is None else first, *strides, *_strides(dk),
         B * Hkv, H, H // Hkv, _heads_at_a_time(k, B * Hkv, B * Hkv), T, S, D, scale * _LOG2_E, scale,
-        BLOCK_M=cut.BLOCK_M, BLOCK_N=cut.BLOCK_N, SCAN=_SCAN, **constants,
-        num_warps=cut.num_warps, num_stages=cut.num_stages,
+        BLOCK_M=cut.BLOCK_M, BLOCK_N=cut.BLOCK_N, SCAN=_SCAN, **constants, **cut.options,
     )  # fmt: skip
     cut = tiles("query_gradient", _architecture(q.device), D, q.element_size(), T)
     _query_gradient[(triton.cdiv(T, cut.BLOCK_M) * B * H,)](
         *inputs, dq, lse if first is None else first, *strides, *_strides(dq),
         B * H, H, H // Hkv, _heads_at_a_time(k, B * H, B * Hkv), T, S, D, scale * _LOG2_E, scale,
-        BLOCK_M=cut.BLOCK_M, BLOCK_N=cut.BLOCK_N, **constants, num_warps=cut.num_warps, num_stages=cut.num_stages,
+        BLOCK_M=cut.BLOCK_M, BLOCK_N=cut.BLOCK_N, **constants, **cut.options,
     )  # fmt: skip
     return dq if into_q == 1.0 else dq * into_q, dk, dv
 
@@ -566,7 +573,7 @@ def ahead_of_time(architecture: int) -> Iterator[Configuration]:
             cut = tiles(name, architecture, width, itemsize, T)
             own = constants | {"BLOCK_M": cut.BLOCK_M, "BLOCK_N": cut.BLOCK_N}
             title = f"{name} {dtype[1:]} D={width} T={T}{' masked' if masked else ''}"
-            yield Configuration(title, kernel, signature, own, cut.num_warps, cut.num_stages, divisible)
+            yield Configuration(title, kernel, signature, own, cut.num_warps, cut.num_stages, divisible, cut.maxnreg)
     signature |= {"document_ptr": "*i64", "window": "i32"}
     constants = {"WIDTH": 64, "EVEN_WIDTH": True, "ROWS": 64, "HAS_DOCUMENT": True, "BLOCK": _SCAN}
     yield Configuration("delta", _delta, signature, constants)

@@ -53,6 +53,7 @@ def main() -> None:
             constants = {name: wanted.constants[name] for name, kind in signature.items() if kind == "constexpr"}
             source = ASTSource(wanted.kernel, signature, constants, aligned)
             options = {"num_warps": wanted.num_warps, "num_stages": wanted.num_stages}
+            options |= {} if wanted.maxnreg is None else {"maxnreg": wanted.maxnreg}
             compiled = triton.compile(source, target=GPUTarget("cuda", architecture, 32), options=options)
             line = {"kernel": wanted.name, "sm": architecture, **measure(compiled.asm["cubin"])}
             line |= {"shared": compiled.metadata.shared, "shared_limit": SHARED_LIMIT[architecture]}

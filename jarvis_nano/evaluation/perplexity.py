@@ -49,7 +49,8 @@ def evaluate(model: Transformer, batches: Iterable[Batch]) -> HeldOut:
     for batch in batches:
         targets = batch.targets.to(device)
         document = None if batch.document is None else batch.document.to(device)
-        result = model.loss(batch.ids.to(device), targets, document=document)
+        with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):  # as in training
+            result = model.loss(batch.ids.to(device), targets, document=document)
         counted = targets.flatten() != -100
         nats += result.loss.double().sum().item()
         hits += (result.hit * counted).double().sum().item()

@@ -12,7 +12,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, wraps
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -45,6 +45,25 @@ class Kernel(NamedTuple):
 
     forward: Callable
     backward: Callable
+
+
+def implement_in_triton(name: str, function: Callable) -> None:
+    """Registers `function` as the op's overload `.triton`."""
+    LIBRARY.impl(f"{name}.triton", on_the_tensors_gpu(function), "CompositeExplicitAutograd")
+
+
+def on_the_tensors_gpu(function: Callable) -> Callable:
+    """`function` with the GPU of its first tensor as the current one: Triton launches there, whatever it is given."""
+
+    @wraps(function)
+    def there(*arguments):
+        tensor = arguments[0][0] if isinstance(arguments[0], (list, tuple)) else arguments[0]
+        if not tensor.is_cuda or tensor.get_device() == torch.cuda.current_device():
+            return function(*arguments)
+        with torch.cuda.device(tensor.device):
+            return function(*arguments)
+
+    return there
 
 
 @dataclass(frozen=True)

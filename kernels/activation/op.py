@@ -36,8 +36,8 @@ for _name, _schema, _fake in (
 
 def _triton() -> Kernel:
     kernel = import_module(".triton_kernel", __package__)
-    backends.LIBRARY.impl("activation.triton", kernel.forward, "CompositeExplicitAutograd")
-    backends.LIBRARY.impl("activation_backward.triton", kernel.backward, "CompositeExplicitAutograd")
+    backends.implement_in_triton("activation", kernel.forward)
+    backends.implement_in_triton("activation_backward", kernel.backward)
     ops = torch.ops.jarvis_nano
     return Kernel(ops.activation.triton, ops.activation_backward.triton)
 

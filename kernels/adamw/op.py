@@ -45,7 +45,7 @@ def _reference() -> Kernel:
 
 def _triton() -> Kernel:
     kernel = import_module(".triton_kernel", __package__)
-    backends.LIBRARY.impl("adamw_step.triton", kernel.step, "CompositeExplicitAutograd")
+    backends.implement_in_triton("adamw_step", kernel.step)
     return Kernel(torch.ops.jarvis_nano.adamw_step.triton, _no_backward)
 
 

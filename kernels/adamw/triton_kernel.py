@@ -266,6 +266,8 @@ def _rates(lr: Tensor, step: Tensor, betas: tuple[float, float], device: torch.d
 def _require(params: list[Tensor], grads: list[Tensor], exp_avg: list[Tensor], exp_avg_sq: list[Tensor]) -> None:
     for name, tensors in (("params", params), ("exp_avg", exp_avg), ("exp_avg_sq", exp_avg_sq)):
         for i, tensor in enumerate(tensors):
+            if tensor.device != params[0].device:  # addresses on another GPU mean nothing to this one
+                raise UserError(f"{name}[{i}] is on {tensor.device}, params[0] on {params[0].device}; one step a GPU")
             if tensor.dtype != torch.float32 or not tensor.is_contiguous():
                 raise UserError(
                     f"adamw_step in triton updates contiguous float32 tensors in place; {name}[{i}] is {tensor.dtype} "

@@ -63,8 +63,8 @@ def _compiled() -> Kernel:
 
 def _triton() -> Kernel:
     kernel = import_module(".triton_kernel", __package__)
-    backends.LIBRARY.impl("causal_attention.triton", kernel.forward, "CompositeExplicitAutograd")
-    backends.LIBRARY.impl("causal_attention_backward.triton", kernel.backward, "CompositeExplicitAutograd")
+    backends.implement_in_triton("causal_attention", kernel.forward)
+    backends.implement_in_triton("causal_attention_backward", kernel.backward)
     ops = torch.ops.jarvis_nano
     return Kernel(ops.causal_attention.triton, ops.causal_attention_backward.triton)
 

@@ -188,10 +188,11 @@ def _forward(
 def _delta(out_ptr, d_out_ptr, delta_ptr, out_batch, out_head, out_time, d_batch, d_head, d_time, H, T, D,
            WIDTH: tl.constexpr, EVEN_WIDTH: tl.constexpr, ROWS: tl.constexpr):  # fmt: skip
     """delta = Σ out · d_out a row, float32."""
-    head = tl.program_id(1)
+    n_tiles = tl.cdiv(T, ROWS)
+    head = tl.program_id(0) // n_tiles
     b = (head // H).to(tl.int64)
     h = (head % H).to(tl.int64)
-    row = tl.program_id(0) * ROWS
+    row = tl.program_id(0) % n_tiles * ROWS
     out = _load_tile(out_ptr + b * out_batch + h * out_head, row, T, out_time, D, True, ROWS, WIDTH, EVEN_WIDTH)
     d_out = _load_tile(d_out_ptr + b * d_batch + h * d_head, row, T, d_time, D, True, ROWS, WIDTH, EVEN_WIDTH)
     rows = row + tl.arange(0, ROWS)
@@ -427,8 +428,9 @@ def _check(q: Tensor) -> None:
 
 
 def _unit_stride(tensor: Tensor) -> Tensor:
-    """Any strides, but the D values of a position side by side."""
-    return tensor if tensor.stride(3) == 1 or tensor.shape[3] == 1 else tensor.contiguous()
+    """Any strides, but the D values of a position side by side, and offsets within a tile (128 rows) below 2^31."""
+    side_by_side = tensor.stride(3) == 1 or tensor.shape[3] == 1
+    return tensor if side_by_side and tensor.stride(2) < 2**24 else tensor.contiguous()
 
 
 def _strides(tensor: Tensor) -> tuple[int, int, int]:
@@ -515,7 +517,7 @@ def backward(
     first = _first(k, T, window, document)
     constants: dict[str, Any] = {"WIDTH": padded(D), "EVEN_WIDTH": padded(D) == D}
     delta = torch.empty_like(lse)
-    _delta[(triton.cdiv(T, 64), B * H)](
+    _delta[(triton.cdiv(T, 64) * B * H,)](
         out, d_out, delta, *_strides(out), *_strides(d_out), H, T, D, ROWS=64, **constants, num_warps=4
     )
     constants |= {"HAS_FIRST": first is not None, "PRECISION": _precision(q)}

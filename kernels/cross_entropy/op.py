@@ -77,8 +77,8 @@ def _compiled() -> Kernel:
 
 def _triton() -> Kernel:
     kernel = import_module(".triton_kernel", __package__)
-    backends.LIBRARY.impl("linear_cross_entropy.triton", kernel.forward, "CompositeExplicitAutograd")
-    backends.LIBRARY.impl("linear_cross_entropy_backward.triton", kernel.backward, "CompositeExplicitAutograd")
+    backends.implement_in_triton("linear_cross_entropy", kernel.forward)
+    backends.implement_in_triton("linear_cross_entropy_backward", kernel.backward)
     ops = torch.ops.jarvis_nano
     return Kernel(ops.linear_cross_entropy.triton, ops.linear_cross_entropy_backward.triton)
 

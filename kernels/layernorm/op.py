@@ -60,8 +60,8 @@ def _compiled() -> Kernel:
 
 def _triton() -> Kernel:
     kernel = import_module(".triton_kernel", __package__)
-    backends.LIBRARY.impl("layer_norm.triton", kernel.forward, "CompositeExplicitAutograd")
-    backends.LIBRARY.impl("layer_norm_backward.triton", kernel.backward, "CompositeExplicitAutograd")
+    backends.implement_in_triton("layer_norm", kernel.forward)
+    backends.implement_in_triton("layer_norm_backward", kernel.backward)
     ops = torch.ops.jarvis_nano
     return Kernel(ops.layer_norm.triton, ops.layer_norm_backward.triton)
 

@@ -27,8 +27,8 @@ for _name in ("rotary.triton", "rotary_backward.triton"):
 
 def _triton() -> Kernel:
     kernel = import_module(".triton_kernel", __package__)
-    backends.LIBRARY.impl("rotary.triton", kernel.forward, "CompositeExplicitAutograd")
-    backends.LIBRARY.impl("rotary_backward.triton", kernel.backward, "CompositeExplicitAutograd")
+    backends.implement_in_triton("rotary", kernel.forward)
+    backends.implement_in_triton("rotary_backward", kernel.backward)
     ops = torch.ops.jarvis_nano
     return Kernel(ops.rotary.triton, ops.rotary_backward.triton)
 

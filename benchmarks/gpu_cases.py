@@ -13,6 +13,8 @@ from importlib import import_module
 from importlib.util import find_spec
 
 import torch
+import torch._dynamo
+import torch._functorch.config
 import torch.nn.functional as F
 from plain_gpt import PlainGPT
 from torch import Tensor
@@ -23,6 +25,10 @@ from jarvis_nano.config import PRESETS, ModelConfig
 from jarvis_nano.kernels import backends
 from jarvis_nano.model import Transformer
 from jarvis_nano.training import optimizer
+
+# Backward is timed over a graph that is kept; without this what torch.compile made refuses to walk it twice.
+torch._functorch.config.donated_buffer = False
+torch._dynamo.config.recompile_limit = 64  # a function is compiled for each shape; past the limit it would run as it is
 
 Runs = dict[str, tuple[Callable[[], Tensor], list[Tensor]]]
 
@@ -78,7 +84,8 @@ def possible(runs: Runs, backward: bool) -> tuple[dict[str, Callable[[], object]
         try:
             able[name] = walk(run, inputs, backward)
             able[name]()
-        except RuntimeError as error:  # SDPA: "No available kernel"
+        except (RuntimeError, TypeError, ImportError) as error:  # SDPA: "No available kernel"
+            able.pop(name, None)
             if name in backends.NAMES:
                 raise
             notes[name] = str(error).splitlines()[0]
@@ -88,6 +95,10 @@ def possible(runs: Runs, backward: bool) -> tuple[dict[str, Callable[[], object]
 def sdpa(kind: SDPBackend, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     with sdpa_kernel(kind):
         return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+
+
+def flash_attn(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return import_module("flash_attn").flash_attn_func(q, k, v, causal=True)
 
 
 def attention(place: Place) -> Iterator[Case]:
@@ -111,7 +122,7 @@ def attention(place: Place) -> Iterator[Case]:
         for name, kind in peers.items():
             runs[name] = partial(sdpa, kind, q, k, v), inputs
         if find_spec("flash_attn"):
-            runs["flash-attn"] = partial(import_module("flash_attn").flash_attn_func, *inputs, causal=True), inputs
+            runs["flash-attn"] = partial(flash_attn, *inputs), inputs
         able, notes = possible(runs, backward)
         flops = 2 * tokens * T * channels * (5 if backward else 2) // 2
         name = f"D={D} T={T} {'backward' if backward else 'forward'}"

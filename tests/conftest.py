@@ -1,4 +1,7 @@
-"""Fixtures for every test: the shared data beside the repository, and a small, fixed number of threads."""
+"""Fixtures for every test: the shared data beside the repository, and a small, fixed number of threads.
+
+Without a GPU Triton's kernels run in its interpreter, which must be asked for before anything imports triton.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,10 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
+
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -22,6 +29,4 @@ def shared_data() -> Path:
 @pytest.fixture(autouse=True, scope="session")
 def two_threads() -> None:
     """Two threads, whatever the machine: enough to test the splitting of work, and the same result everywhere."""
-    import torch
-
     torch.set_num_threads(min(2, os.cpu_count() or 1))

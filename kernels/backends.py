@@ -122,8 +122,10 @@ def _resolve(name: str, backend: str, device: str, dtype: torch.dtype, width: in
         raise UserError(f"unknown backend {backend!r}; expected auto, {', '.join(NAMES)}")
     if backend == "auto":
         chosen, reasons = _first_usable(op, device, dtype, width)
+        # Said aloud where something could be done about a slow choice: build the kernels, or prove them.
+        slow = bool(missing_ops()) if device == "cpu" else chosen == "reference" and bool(reasons)
         _log.log(
-            logging.WARNING if device == "cpu" and missing_ops() else logging.INFO,
+            logging.WARNING if slow else logging.INFO,
             "%s on %s in %s: %s%s", op.name, device, _short(dtype), chosen, f" ({'; '.join(reasons)})" * bool(reasons)
         )  # fmt: skip
     else:

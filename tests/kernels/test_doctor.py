@@ -111,6 +111,16 @@ def test_auto_takes_the_fastest_kernel_that_has_passed_on_a_gpu_of_this_kind(a_g
     assert backends._first_usable(op, "cuda", torch.float32, 768)[0] == chosen
 
 
+def test_a_gpu_that_nothing_has_passed_on_yet_is_told_what_to_do(a_gpu_like_h200, caplog):
+    op = backends.all_ops()["linear_cross_entropy"]
+    key = (op.name, "auto", "cuda", torch.float32, None)
+    try:
+        assert backends._resolve(*key) == "reference"
+        assert "run `make gpu`" in caplog.text
+    finally:
+        op._chosen.pop(key[1:], None)
+
+
 def test_use_backend_refuses_a_name_it_does_not_know():
     with pytest.raises(ValueError, match="unknown backend 'quick'"), kernels.use_backend("quick"):
         pass

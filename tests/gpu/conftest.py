@@ -129,3 +129,10 @@ def compiled_in_parallel(request: pytest.FixtureRequest) -> None:
     faulthandler.cancel_dump_traceback_later()
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         list(pool.map(run, warm_up.jobs()))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> None:
+    """In the rehearsal one: the kernels are interpreted, and the threads of tiny tensors wait for each other."""
+    if REHEARSAL:
+        torch.set_num_threads(1)

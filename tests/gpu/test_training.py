@@ -21,7 +21,7 @@ from jarvis_nano.config import ModelConfig
 from jarvis_nano.kernels import backends
 from jarvis_nano.model import Transformer
 
-STEPS, BATCH = (3, 2) if REHEARSAL else (200, 8)
+STEPS, BATCH = (2, 2) if REHEARSAL else (200, 8)
 SMALL = {"vocab_size": 64, "context": 12, "n_layers": 1, "n_heads": 2, "d_model": 16}
 FULL = {"vocab_size": 2048, "context": 256, "n_layers": 4, "n_heads": 4, "d_model": 256}
 SIZES = SMALL if REHEARSAL else FULL
@@ -32,8 +32,8 @@ STYLES = {
     ),
     "llama": ModelConfig(**SIZES, norm="rmsnorm", positions="rotary", mlp="swiglu", tie_embeddings=False),
 }
-RATE, WARM_UP, BETAS, DECAY, MAX_NORM = 2e-3, 20, (0.9, 0.95), 0.1, 1.0
-SLACK = 0.01  # nats, beside three times the distance of two runs in plain torch
+RATE, WARM_UP, BETAS, DECAY, MAX_NORM = 1e-3, 20, (0.9, 0.95), 0.1, 1.0
+SLACK = 0.004  # nats, beside three times the distance of two runs in plain torch
 
 
 @contextmanager
@@ -142,7 +142,7 @@ def test_one_kernel_among_plain_torch_learns_as_plain_torch(op, backend):
 
 
 @pytest.mark.parametrize("style", STYLES)
-@pytest.mark.parametrize("first_choice", ["triton", "cuda"])
+@pytest.mark.parametrize("first_choice", sorted({backend for _, backend in PAIRS}))
 def test_all_kernels_together_learn_as_plain_torch(first_choice, style):
     for op, backend in PAIRS:
         if backend == first_choice:

@@ -124,7 +124,8 @@ def compiled_in_parallel(request: pytest.FixtureRequest) -> None:
 
     def run(job: str) -> None:  # whatever fails here fails again in its test, where it is seen
         with suppress(subprocess.TimeoutExpired):
-            subprocess.run([sys.executable, str(HERE / "warm_up.py"), job], capture_output=True, timeout=200)
+            command = [sys.executable, str(HERE / "warm_up.py"), job]
+            subprocess.run(command, capture_output=True, timeout=200, env={**os.environ, "OMP_NUM_THREADS": "1"})
 
     faulthandler.cancel_dump_traceback_later()
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:

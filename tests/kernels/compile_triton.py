@@ -1,7 +1,8 @@
-"""Compiles Triton kernels ahead of time, without a GPU: compile_triton.py MODULE [ARCH…] -> one JSON line each.
+"""Compiles Triton kernels ahead of time, without a GPU: compile_triton.py [--ones] MODULE [ARCH…] -> a JSON line each.
 
 A process of its own, because TRITON_INTERPRET is read when a kernel is decorated. MODULE.ahead_of_time(architecture)
 yields configurations; the line has registers, stack bytes, local-memory instructions and bytes of shared memory.
+--ones: every whole number is 1, of which a launch makes a constant, and constants lack what values have.
 """
 
 from __future__ import annotations
@@ -39,18 +40,24 @@ def measure(cubin: bytes) -> dict[str, int]:
 
 
 def main() -> None:
-    module = import_module(sys.argv[1])
-    for architecture in map(int, sys.argv[2:] or ("80", "90")):
+    ones = "--ones" in sys.argv
+    name_of_module, *architectures = [argument for argument in sys.argv[1:] if argument != "--ones"]
+    module = import_module(name_of_module)
+    for architecture in map(int, architectures or ("80", "90")):
         for wanted in module.ahead_of_time(architecture):
             signature = {name: wanted.signature.get(name, "constexpr") for name in wanted.kernel.arg_names}
-            missing = [name for name, kind in signature.items() if kind == "constexpr" and name not in wanted.constants]
+            constants = dict(wanted.constants)
+            if ones:
+                constants |= {name: 1 for name, kind in signature.items() if kind in ("i32", "i64")}
+                signature = {name: "constexpr" if kind in ("i32", "i64") else kind for name, kind in signature.items()}
+            missing = [name for name, kind in signature.items() if kind == "constexpr" and name not in constants]
             assert not missing, f"{wanted.name}: neither a type nor a value for {missing}"
             aligned = {
                 (i,): [["tt.divisibility", 16]]
                 for i, (name, kind) in enumerate(signature.items())
-                if kind[0] == "*" or name in wanted.divisible
+                if kind[0] == "*" or (name in wanted.divisible and kind != "constexpr")
             }
-            constants = {name: wanted.constants[name] for name, kind in signature.items() if kind == "constexpr"}
+            constants = {name: constants[name] for name, kind in signature.items() if kind == "constexpr"}
             source = ASTSource(wanted.kernel, signature, constants, aligned)
             options = {"num_warps": wanted.num_warps, "num_stages": wanted.num_stages}
             options |= {} if wanted.maxnreg is None else {"maxnreg": wanted.maxnreg}

@@ -19,13 +19,13 @@ TRITON_MODULES = [
 CUDA_SOURCES = sorted((ROOT / "csrc").glob("*.cu"))
 
 
-def compiled(module: str, architectures: list[str], triton: Path | None = None) -> list[dict]:
+def compiled(module: str, architectures: list[str], *options: str, triton: Path | None = None) -> list[dict]:
     """What each configuration of a module takes; `triton`: a folder with another version of it."""
     environment = {key: value for key, value in os.environ.items() if key != "TRITON_INTERPRET"}
     if triton:
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [str(triton), environment.get("PYTHONPATH")]))
     program = Path(__file__).parent / "compile_triton.py"
-    command = [sys.executable, str(program), module, *architectures]
+    command = [sys.executable, str(program), *options, module, *architectures]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
@@ -51,6 +51,14 @@ def test_triton_kernels_fit_on_newer_cards(module):
     assert [line for line in compiled(module, ["100", "120"]) if not fits(line)] == []
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("module", TRITON_MODULES)
+def test_whole_numbers_of_one_are_constants(module):
+    """One row, one head, a stride of 1: a launch makes each a constant, and constants lack what values can do."""
+    pytest.importorskip("triton")
+    assert compiled(module, ["90"], "--ones")
+
+
 @pytest.fixture(scope="session")
 def other_triton(tmp_path_factory) -> Path:
     """The other version of Triton that the project takes, unpacked apart: 3.6 and 3.7 make different code."""
@@ -67,7 +75,7 @@ def other_triton(tmp_path_factory) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("module", TRITON_MODULES)
 def test_triton_kernels_fit_with_the_other_version_of_triton(module, other_triton):
-    lines = compiled(module, ["80", "90", "100", "120"], other_triton)
+    lines = compiled(module, ["80", "90", "100", "120"], triton=other_triton)
     assert [line for line in lines if not fits(line)] == []
 
 

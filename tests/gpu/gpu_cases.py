@@ -15,7 +15,7 @@ BF16_FP32 = (torch.bfloat16, torch.float32)
 
 CASES = [
     norm("layer", (239, 1), size="small"),
-    norm("layer", (79, 3), residual=True, size="small"),
+    norm("layer", (79, 11), residual=True, size="small"),
     norm("layer without bias", (5, 113), size="small"),
     norm("rms", (2, 7, 3, 64), sliced=True, size="small"),
     norm("rms", (3, 760), residual=True, size="small"),
@@ -29,7 +29,7 @@ CASES = [
     norm("rms", (4, 1000, 6, 128), sliced=True, dtypes=BF16),
     norm("layer", (300, 12289), residual=True, dtypes=BF16_FP32),  # for CUDA, which walks over rows that are so wide
     attention(1, 1, 1, 1, 1, 1, size="small"),
-    attention(2, 3, 3, 7, 7, 5, "window", size="small"),
+    attention(2, 3, 3, 39, 39, 5, "window", size="small"),
     attention(1, 2, 1, 113, 203, 24, size="small"),
     attention(1, 4, 2, 70, 70, 64, "both", size="small"),
     attention(1, 2, 1, 50, 70, 128, "document", size="small"),

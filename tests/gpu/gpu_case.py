@@ -16,7 +16,7 @@ from jarvis_nano.kernels import backends
 REHEARSAL = os.environ.get("JARVIS_NANO_GPU_REHEARSAL") == "1"
 DEVICE = torch.device("cpu" if REHEARSAL else "cuda")
 DTYPES = (torch.float32, torch.float16) if REHEARSAL else (torch.bfloat16, torch.float16, torch.float32)
-# Half a unit in the last place at 1 (float32: 64 of them, for sums over rows): what a rounding more than torch may cost.
+# Half a unit in the last place at 1, what a rounding more than torch may cost; float32: 64 such, for sums over rows.
 ATOL = {torch.float32: 4e-6, torch.bfloat16: 2e-3, torch.float16: 2.5e-4}
 PAIRS = [(op.name, b) for op in backends.all_ops().values() for b in ("triton", "cuda") if b in op.load]
 if REHEARSAL:

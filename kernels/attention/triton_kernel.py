@@ -415,7 +415,7 @@ def _architecture(device: torch.device) -> int:
 
 def _precision(tensor: Tensor) -> str:
     """How float32 is multiplied: exactly, unless torch's own switch allows tf32."""
-    return "tf32" if tensor.is_cuda and torch.backends.cuda.matmul.allow_tf32 else "ieee"
+    return "tf32" if tensor.is_cuda and torch.backends.cuda.matmul.fp32_precision == "tf32" else "ieee"
 
 
 def _check(q: Tensor) -> None:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from functools import cache
+from types import SimpleNamespace
 
 import error_rule
 import pytest
@@ -252,6 +253,21 @@ def test_repeats_in_triton_are_equal_bit_for_bit():
         for _ in range(3)
     ]
     assert all(torch.equal(runs[0][name], again[name]) for again in runs[1:] for name in again)
+
+
+@pytest.mark.parametrize(("setting", "precision"), [("tf32", "tf32"), ("ieee", "ieee")])
+def test_float32_is_multiplied_as_torch_is_told(setting, precision):
+    """Whichever of torch's switches was used: reading the older one after the newer one has been set is an error."""
+    needs("triton")
+    from jarvis_nano.kernels.attention import triton_kernel
+
+    before = torch.backends.cuda.matmul.fp32_precision
+    try:
+        torch.backends.cuda.matmul.fp32_precision = setting
+        assert triton_kernel._precision(SimpleNamespace(is_cuda=True)) == precision
+    finally:
+        torch.backends.cuda.matmul.fp32_precision = before
+    assert triton_kernel._precision(torch.zeros(1)) == "ieee"
 
 
 @pytest.mark.skipif(HAS_GPU, reason="a GPU multiplies bfloat16 rightly")

@@ -55,6 +55,15 @@ def test_the_tables_have_a_line_a_case_and_a_column_a_runner():
     assert "| other |  | 1.50 |" in text
 
 
+def test_a_kernel_is_proven_by_tests_that_passed_and_none_that_failed():
+    def count(passed, failed):
+        return {"passed": passed, "failed": failed, "skipped": 1, "failures": []}
+
+    outcome = {"layer_norm": {"triton": count(3, 0), "cuda": count(0, 0)}, "adamw_step": {"triton": count(9, 1)}}
+    outcome["total"] = {"passed": 12, "failed": 1, "skipped": 3, "finished": True}
+    assert gpu.passed(outcome) == {"layer_norm": ["triton"], "adamw_step": []}
+
+
 def test_the_fastest_of_the_proven_kernels_comes_first(monkeypatch, tmp_path):
     monkeypatch.setattr(gpu, "PROVEN", tmp_path / "proven.json")
     monkeypatch.setattr(gpu, "capability", lambda: "9.0")

@@ -85,6 +85,7 @@ def test_a_process_that_dies_leaves_the_report(tmp_path):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="here the tests themselves run")
+@pytest.mark.slow
 def test_every_test_runs_in_the_interpreter(tmp_path):
     pytest.importorskip("triton")
     done, report = run(str(HERE), f"--ignore={__file__}", report=tmp_path / "report.json")

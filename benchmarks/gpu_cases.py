@@ -165,6 +165,9 @@ def layernorm(place: Place) -> Iterator[Case]:
                 for name in place.ours("layer_norm", place.dtype, N)
             }
             both["torch"] = partial(plain_sum_and_norm, x, residual, weight, bias)
+            if N in (768, 4096):
+                fused = torch.compile(plain_sum_and_norm, dynamic=False)
+                both["compiled"] = partial(fused, x, residual, weight, bias)
             yield Case("layer_norm", f"layer N={N} with residual", both, bytes=2 * moved)
 
 

@@ -71,7 +71,7 @@ def test() -> None:
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{stem()}-tests.json").write_text(json.dumps(facts() | {"tests": outcome}, indent=1) + "\n")
     if not outcome["total"]["finished"]:
-        sys.exit("error: the tests were cut short (the last failure names the one at work), so no kernel counts as proven")
+        sys.exit("error: the tests were cut short (the last failure names the one at work): no kernel counts as proven")
     proven = passed(outcome)
     write_proven(proven)
     for op, names in proven.items():

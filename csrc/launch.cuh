@@ -30,10 +30,11 @@ void launch(const char* op, void (*kernel)(Parameters...), int64_t blocks, int t
   config.dynamicSmemBytes = static_cast<size_t>(shared_bytes);
   config.stream = static_cast<cudaStream_t>(stream);
   if (error == cudaSuccess) error = cudaLaunchKernelEx(&config, kernel, arguments...);
-  if (error != cudaSuccess)
-    throw std::runtime_error(std::string(op) + ": launching " + std::to_string(blocks) + " blocks of " +
-                             std::to_string(threads) + " threads with " + std::to_string(shared_bytes) +
-                             " bytes of shared memory: " + cudaGetErrorString(error));
+  if (error == cudaSuccess) return;
+  cudaGetLastError();  // forgets it: torch's next launch would report it as its own
+  throw std::runtime_error(std::string(op) + ": launching " + std::to_string(blocks) + " blocks of " +
+                           std::to_string(threads) + " threads with " + std::to_string(shared_bytes) +
+                           " bytes of shared memory: " + cudaGetErrorString(error));
 }
 
 }  // namespace jarvis

@@ -138,6 +138,9 @@ CASES = [
     Case(T=200, S=200, window=1),
     Case(T=200, S=200, window=37, D=128, dtype=fp16),
     Case(T=140, S=300, window=64, H=2, Hkv=1),
+    # Tiles that all see but for one key, on either side.
+    Case(T=160, S=190, window=125),
+    Case(T=160, S=190, window=125, D=128, dtype=fp16),
     Case(T=200, S=200, documents=True, B=2),
     Case(T=150, S=220, documents=True, D=128, H=2, Hkv=1),
     Case(T=200, S=200, documents=True, window=20, B=2, dtype=fp16),
@@ -186,6 +189,22 @@ def test_scores_of_thousands_neither_overflow_nor_vanish(library, scale):
     rising = torch.linspace(0.1, 40, 150)[:, None].to(torch.bfloat16)
     operands["k"] = (operands["k"] * rising).contiguous()
     check(run(library, **operands), **operands)
+
+
+def test_a_maximum_that_grows_a_little_keeps_probabilities_within_float16(library):
+    operands = Case(T=130, S=130, dtype=fp16, scale=1.0).operands()
+    level = torch.arange(130) // 64 * 17 * math.log(2) / 64  # 17 in base 2 a tile of 64 keys; 2^17 is infinite
+    operands["q"] = torch.ones_like(operands["q"])
+    operands["k"] = (operands["k"] * 0.01 + level[:, None]).to(fp16)
+    check(run(library, **operands), **operands)
+
+
+@pytest.mark.parametrize(("heads", "tiles", "group"), [(1, 1, 1), (7, 5, 3), (6, 4, 2), (5, 3, 8)])
+def test_every_tile_of_every_head_is_taken_once_in_groups_of_heads(library, heads, tiles, group):
+    tile, head = (torch.full((heads * tiles,), -1, dtype=torch.int32) for _ in range(2))
+    library.find_all(heads, tiles, group, pointer(tile), pointer(head))
+    found = list(zip((head // group).tolist(), tile.tolist(), head.tolist(), strict=True))
+    assert found == sorted((h // group, t, h) for h in range(heads) for t in range(tiles))
 
 
 @pytest.mark.parametrize(("T", "S"), [(1, 1), (40, 2500), (2100, 2100)])

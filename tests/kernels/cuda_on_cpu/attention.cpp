@@ -42,6 +42,14 @@ extern "C" {
 BOTH(bfloat16, bfloat16)
 BOTH(float16, float16)
 
+// The tile and the head of each block.
+void find_all(unsigned heads, unsigned tiles, unsigned group, int* tile, int* head) {
+  for (unsigned b = 0; b < heads * tiles; ++b) {
+    blockIdx = dim3(b);
+    attention::find({heads, tiles, group}, tile[b], head[b]);
+  }
+}
+
 void first_visible(int64_t* n, int64_t window, int32_t* document, int32_t* first) {
   attention::first_visible_cuda(shape_of(n, 1.0f, nullptr), window, document, first, nullptr);
 }

@@ -24,7 +24,8 @@ from jarvis_nano import kernels
 from jarvis_nano.config import PRESETS, ModelConfig
 from jarvis_nano.kernels import backends
 from jarvis_nano.model import Transformer
-from jarvis_nano.training import optimizer
+from jarvis_nano.training import objective, optimizer
+from jarvis_nano.training.objective import Objective
 
 # Backward is timed over a graph that is kept; without this what torch.compile made refuses to walk it twice.
 torch._functorch.config.donated_buffer = False
@@ -281,16 +282,16 @@ def train_step(place: Place) -> Iterator[Case]:
     tokens = inputs.numel()
 
     def compiled(model):
-        return model if place.rehearsal else torch.compile(model, fullgraph=True, dynamic=False)
+        return model if place.rehearsal else objective.compiled(model)
 
     def ours():
         model = Transformer(config).to(place.device)
-        replica, steps = compiled(model), optimizer.build(model, PRESETS["small"].train)
+        replica, steps = compiled(Objective(model, 0.0)), optimizer.build(model, PRESETS["small"].train)
 
         def run():
             with torch.autocast(place.device, torch.bfloat16):
-                loss = replica(inputs, targets=targets).loss
-            (loss.sum() / tokens).backward()
+                loss, _ = replica(inputs, targets)
+            (loss / tokens).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             for one in steps:
                 one.step()

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Protocol, cast
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from jarvis_nano.evaluation.perplexity import HeldOut, evaluate
 from jarvis_nano.model import Transformer
 from jarvis_nano.training import checkpoint, optimizer, schedule
 from jarvis_nano.training.distributed import World
+from jarvis_nano.training.objective import Objective, compiled
 from jarvis_nano.training.recorder import Recorder, StepTotals
 
 SEED_STRIDE = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: the steps of two seeds do not overlap
@@ -85,7 +86,8 @@ class Trainer:
         self.model = model.to(world.device)
         self.is_compiled = config.compile == "on" or (config.compile == "auto" and world.device.type == "cuda")
         # Training alone sees the compiled one: evaluation, samples and checkpoints use self.model, under its own names.
-        self.replica: nn.Module = compiled(model) if self.is_compiled else model
+        objective = Objective(self.model, config.z_loss)
+        self.replica: nn.Module = compiled(objective) if self.is_compiled else objective
         if world.size > 1:
             self.replica = nn.parallel.DistributedDataParallel(self.replica)
         self.upcoming = Prefetcher(self._own_rows, n_steps=config.steps, pin=world.device.type == "cuda")
@@ -185,12 +187,9 @@ class Trainer:
         ids, targets = piece.ids.to(device, non_blocking=True), piece.targets.to(device, non_blocking=True)
         document = None if piece.document is None else piece.document.to(device, non_blocking=True)
         with torch.autocast("cuda", torch.bfloat16, enabled=device.type == "cuda"):
-            result = self.replica(ids, targets=targets, document=document, z_loss=self.config.z_loss)
-        (result.loss.sum() * weight).backward()
-        with torch.no_grad():
-            counted = targets.flatten() != NO_TARGET
-            values = (result.loss, result.entropy, result.log_z, result.hit)
-            return torch.stack([(value.float() * counted).sum() for value in values])
+            loss, sums = self.replica(ids, targets, document)
+        (loss * weight).backward()
+        return sums
 
     def _update(self, rate: float) -> Tensor:
         """Clip, step, clear; return the gradient's norm before clipping."""
@@ -222,14 +221,6 @@ class Trainer:
             saved = checkpoint.optimizer_state(self.optimizers, self.names)
             checkpoint.save(self.run, self.model, saved, step=self.step, state=state, keep=self.config.keep)
         self.world.barrier()
-
-
-def compiled(model: Transformer) -> nn.Module:
-    """The model with forward and backward compiled, as one graph; it shares the model's parameters."""
-    # DDP's way of cutting the graph refuses autograd Functions, which our ops are: gradients travel after the backward.
-    torch._dynamo.config.optimize_ddp = False
-    # dynamic=False: a last, smaller micro-batch gets a graph of its own and does not make the other's sizes unknown.
-    return cast(nn.Module, torch.compile(model, fullgraph=True, dynamic=False))
 
 
 def micro_batches(batch: Batch, rows: int) -> list[Batch]:

@@ -9,6 +9,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from jarvis_nano import kernels
 from jarvis_nano.config import PRESETS, ModelConfig
 from jarvis_nano.model import Transformer
+from jarvis_nano.training.objective import Objective
 
 TINY = ModelConfig(vocab_size=97, context=32, n_layers=2, n_heads=4, d_model=32)
 SWITCHES = {
@@ -162,3 +163,23 @@ def test_smalls_micro_batch_divides_its_batch_and_fits_80_gb():
     tokens = train.micro_batch_size * model.context
     assert tokens >= 32 * 1024, "fewer tokens leave a large GPU waiting"
     assert tokens * kept * model.n_layers < 40e9
+
+
+@pytest.mark.parametrize("compile", [False, True], ids=["eager", "compiled"])
+def test_the_fused_head_computes_the_logits_once_a_step(monkeypatch, compile):
+    """In Triton it sees from the stride of the loss's gradient that all tokens have one; else it would start again."""
+    pytest.importorskip("triton")
+    from jarvis_nano.kernels.cross_entropy import triton_kernel
+
+    monkeypatch.setattr(triton_kernel, "d_weight_in_chunks", lambda *_: pytest.fail("the logits were computed again"))
+    head = kernels.linear_cross_entropy
+    monkeypatch.setattr(kernels, "linear_cross_entropy", lambda *a, **k: head(*a, **k, backend="triton"))
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    torch._dynamo.reset()
+    objective = Objective(make().to(device), 0.0)
+    run = torch.compile(objective, fullgraph=True, backend="aot_eager") if compile else objective
+    drawn = batch()
+    loss, sums = run(drawn["ids"].to(device), drawn["targets"].to(device))
+    (loss / 60).backward()
+    assert sums.shape == (4,)
+    assert objective.model.head.weight.grad.any()

@@ -67,7 +67,8 @@ def cuda_home(torch) -> Path | None:
         sys.exit(f"JARVIS_NANO_CUDA is {wish!r}; expected auto, off or link")
     if wish == "off" or (wish == "auto" and torch.version.cuda is None):
         return None
-    folders = [os.environ.get("CUDA_HOME", "") + "/bin", os.environ.get("PATH", ""), "/usr/local/cuda/bin"]
+    wished, path = os.environ.get("CUDA_HOME"), os.environ.get("PATH", "")
+    folders = [wished + "/bin", path] if wished else [path, "/usr/local/cuda/bin"]
     nvcc = shutil.which("nvcc", path=os.pathsep.join(folders))
     if nvcc is None:
         if wish == "link":

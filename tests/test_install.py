@@ -102,7 +102,7 @@ def test_without_a_compiler_the_message_says_how_to_get_one(source, tmp_path):
 
 
 def test_cuda_that_is_asked_for_is_refused_with_a_reason_where_nvcc_is_missing(source, tmp_path):
-    environment = {**os.environ, "PATH": str(tmp_path), "JARVIS_NANO_CUDA": "link"}
+    environment = {**os.environ, "PATH": str(tmp_path), "CUDA_HOME": str(tmp_path), "JARVIS_NANO_CUDA": "link"}
     done = subprocess.run(
         [sys.executable, "setup.py", "build_ext"], env=environment, cwd=source, capture_output=True, text=True
     )

@@ -351,13 +351,12 @@ class Tiles(NamedTuple):
     BLOCK_N: int
     num_warps: int
     num_stages: int
-    maxnreg: int | None = None  #: registers a thread; None: as many as the compiler likes
+    maxnreg: int = 255  #: registers a thread. Left to itself, the assembler spills a few to come down to 128 or 80
 
     @property
     def options(self) -> dict[str, int]:
         """What the launch passes on to the compiler."""
-        options = {"num_warps": self.num_warps, "num_stages": self.num_stages}
-        return options if self.maxnreg is None else options | {"maxnreg": self.maxnreg}
+        return {"num_warps": self.num_warps, "num_stages": self.num_stages, "maxnreg": self.maxnreg}
 
 
 def padded(width: int) -> int:
@@ -365,12 +364,17 @@ def padded(width: int) -> int:
     return max(16, triton.next_power_of_2(width))
 
 
-def tiles(kernel: str, architecture: int, width: int, itemsize: int, n_queries: int) -> Tiles:
-    """The table: by kernel (forward, key_gradient, query_gradient), 10 · compute capability, width, bytes a value."""
+def tiles(kernel: str, architecture: int, width: int, itemsize: int, n_queries: int, group: int) -> Tiles:
+    """The table: by kernel (forward, key_gradient, query_gradient), 10 · compute capability, width, bytes a value.
+
+    A group of one is a constant to the compiler, which then spends fewer registers on key_gradient.
+    """
     even, width = padded(width) == width, padded(width)
     if itemsize == 4:
-        if width <= 128:
+        if width <= 64 or (width <= 128 and kernel == "forward"):
             return Tiles(32, 32, 8, 1)
+        if width <= 128:
+            return Tiles(16, 32, 8, 1)
         if kernel == "forward":
             return Tiles(32, 32, 8, 1) if architecture == 80 else Tiles(16, 16, 4, 1)
         return Tiles(16, 32, 8, 1) if kernel == "key_gradient" and architecture % 10 == 0 else Tiles(16, 16, 4, 1)
@@ -379,21 +383,30 @@ def tiles(kernel: str, architecture: int, width: int, itemsize: int, n_queries: 
     # Ampere and consumer cards multiply from registers, Hopper and Blackwell's data-centre cards from shared memory.
     hopper = architecture in (90, 100)
     if width <= 64:
-        # 128 registers, where they suffice: two programs overlap on a multiprocessor.
-        limit = 128 if architecture == 90 else None
         # key_gradient: with two stages at width 64 Triton 3.6 spills 8 to 48 bytes on Ampere and consumer Blackwell.
-        stages = 2 if architecture == 90 or _TRITON >= (3, 7) or width < 64 else 1
+        stages = 2 if architecture == 90 or _TRITON >= (3, 7) or width < 64 or group == 1 else 1
+        key_gradient = Tiles(64, 64, 8, 1) if architecture == 100 else Tiles(32, 128, 8, stages)
         table = {
-            "forward": Tiles(128, 64, 8, 2 if architecture == 120 else 3, limit),
-            "key_gradient": Tiles(64, 64, 8, 1) if architecture == 100 else Tiles(32, 128, 8, stages),
-            "query_gradient": Tiles(128, 64, 8, 2, limit),
+            "forward": Tiles(128, 64, 8, 2 if architecture == 120 else 3),
+            "key_gradient": key_gradient,
+            "query_gradient": Tiles(128, 64, 8, 2),
         }
+        if architecture == 90:
+            # 128 registers, where they suffice: two programs overlap on a multiprocessor. 64 columns, where they fit:
+            # products 32 wide read their left operand too often from shared memory.
+            table = {
+                "forward": Tiles(128, 64, 8, 3, 128),
+                "key_gradient": Tiles(64, 128, 8, 2) if group == 1 else key_gradient,
+                "query_gradient": Tiles(128, 32, 8, 2, 128),
+            }
     elif width <= 128:
         forward = {90: Tiles(128, 64, 8, 3), 100: Tiles(128, 32, 8, 2)}.get(architecture, Tiles(64, 64, 8, 2))
-        wide = even and architecture != 100
+        key_gradient = Tiles(32, 32, 8, 2)
+        if even and group == 1 and architecture != 100:
+            key_gradient = Tiles(64 if architecture == 90 else 32, 64, 8, 2)
         table = {
             "forward": forward,
-            "key_gradient": Tiles(32, 64, 8, 2) if wide else Tiles(32, 32, 8, 2),
+            "key_gradient": key_gradient,
             "query_gradient": Tiles(128, 64, 8, 2) if hopper else Tiles(64, 64, 8, 2),
         }
     else:
@@ -476,7 +489,7 @@ def forward(
     if q.numel() == 0:
         return out, lse
     first = _first(k, T, window, document)
-    cut = tiles("forward", _architecture(q.device), D, q.element_size(), T)
+    cut = tiles("forward", _architecture(q.device), D, q.element_size(), T, H // Hkv)
     _forward[(triton.cdiv(T, cut.BLOCK_M) * B * H,)](
         q, k, v, out, lse, lse if first is None else first, *_strides(q), *_strides(k), *_strides(v), *_strides(out),
         B * H, H, H // Hkv, _heads_at_a_time(k, B * H, B * Hkv), T, S, D, scale * _LOG2_E,
@@ -523,13 +536,13 @@ def backward(
     constants |= {"HAS_FIRST": first is not None, "PRECISION": _precision(q)}
     inputs = (q, k, v, d_out, lse, delta)
     strides = (*_strides(q), *_strides(k), *_strides(v), *_strides(d_out))
-    cut = tiles("key_gradient", _architecture(q.device), D, q.element_size(), T)
+    cut = tiles("key_gradient", _architecture(q.device), D, q.element_size(), T, H // Hkv)
     _key_gradient[(triton.cdiv(S, cut.BLOCK_N) * B * Hkv,)](
         *inputs, dk, dv, lse if first is None else first, *strides, *_strides(dk),
         B * Hkv, H, H // Hkv, _heads_at_a_time(k, B * Hkv, B * Hkv), T, S, D, scale * _LOG2_E, scale,
         BLOCK_M=cut.BLOCK_M, BLOCK_N=cut.BLOCK_N, SCAN=_SCAN, **constants, **cut.options,
     )  # fmt: skip
-    cut = tiles("query_gradient", _architecture(q.device), D, q.element_size(), T)
+    cut = tiles("query_gradient", _architecture(q.device), D, q.element_size(), T, H // Hkv)
     _query_gradient[(triton.cdiv(T, cut.BLOCK_M) * B * H,)](
         *inputs, dq, lse if first is None else first, *strides, *_strides(dq),
         B * H, H, H // Hkv, _heads_at_a_time(k, B * H, B * Hkv), T, S, D, scale * _LOG2_E, scale,
@@ -539,32 +552,37 @@ def backward(
 
 
 def ahead_of_time(architecture: int) -> Iterator[Configuration]:
-    """Every row of the table in the dtypes that take it; the widths 64 (even) and 96 (padded to 128) with documents."""
-    whole = {"batch": "i64", "head": "i64", "time": "i32"}
+    """Every row of the table in the dtypes that take it, specialised as a launch with common sizes would be."""
 
     def strides(*tensors: str) -> dict[str, str]:
-        return {f"{tensor}_{axis}": kind for tensor in tensors for axis, kind in whole.items()}
+        return {f"{tensor}_{axis}": "i32" for tensor in tensors for axis in ("batch", "head", "time")}
 
     counts = dict.fromkeys(("n_heads", "H", "group", "heads_at_a_time", "T", "S", "D"), "i32")
     figures = {"lse_ptr": "*fp32", "delta_ptr": "*fp32", "first_ptr": "*i32"}
-    for dtype, itemsize, width, T, masked in (
-        ("*bf16", 2, 32, 1024, False),
-        ("*bf16", 2, 64, 1024, False),
-        ("*fp16", 2, 64, 1024, True),
-        ("*bf16", 2, 64, 16, False),
-        ("*bf16", 2, 64, 64, False),
-        ("*bf16", 2, 96, 1024, True),
-        ("*bf16", 2, 128, 1024, False),
-        ("*bf16", 2, 256, 1024, True),
-        ("*fp32", 4, 64, 1024, True),
-        ("*fp32", 4, 256, 1024, False),
+    for dtype, itemsize, width, T, masked, group in (
+        ("*bf16", 2, 32, 1024, False, 1),
+        ("*bf16", 2, 64, 1024, False, 1),
+        ("*fp16", 2, 64, 1024, True, 1),
+        ("*bf16", 2, 64, 1024, True, 4),
+        ("*bf16", 2, 64, 16, False, 1),
+        ("*bf16", 2, 64, 64, False, 1),
+        ("*bf16", 2, 96, 1024, True, 4),
+        ("*bf16", 2, 128, 1024, False, 1),
+        ("*bf16", 2, 128, 1024, True, 4),
+        ("*bf16", 2, 256, 1024, True, 1),
+        ("*fp32", 4, 64, 1024, True, 4),
+        ("*fp32", 4, 128, 1024, True, 4),
+        ("*fp32", 4, 256, 1024, False, 1),
     ):
         signature = dict.fromkeys(("q_ptr", "k_ptr", "v_ptr", "d_out_ptr", "out_ptr"), dtype) | figures | counts
         signature |= dict.fromkeys(("dq_ptr", "dk_ptr", "dv_ptr"), dtype) | {"scale": "fp32", "scale_e": "fp32"}
         signature |= strides("q", "k", "v", "d", "out", "dq", "dk")
         constants: dict[str, Any] = {"HAS_FIRST": masked, "WIDTH": padded(width), "EVEN_WIDTH": padded(width) == width}
         constants |= {"PRECISION": "ieee", "SCAN": _SCAN}
-        divisible = tuple(name for name in signature if name.endswith(("_batch", "_head", "_time")))
+        if group == 1:  # a launch makes a constant of every 1
+            del signature["group"]
+            constants["group"] = 1
+        divisible = ("T", "S", "D", *(name for name in signature if name.endswith(("_batch", "_head", "_time"))))
         for name, kernel in (
             ("forward", _forward),
             ("key_gradient", _key_gradient),
@@ -572,9 +590,9 @@ def ahead_of_time(architecture: int) -> Iterator[Configuration]:
         ):
             if T < 1024 and name != "forward":
                 continue  # the table asks how many queries there are in forward alone
-            cut = tiles(name, architecture, width, itemsize, T)
+            cut = tiles(name, architecture, width, itemsize, T, group)
             own = constants | {"BLOCK_M": cut.BLOCK_M, "BLOCK_N": cut.BLOCK_N}
-            title = f"{name} {dtype[1:]} D={width} T={T}{' masked' if masked else ''}"
+            title = f"{name} {dtype[1:]} D={width} T={T} group={group}{' masked' if masked else ''}"
             yield Configuration(title, kernel, signature, own, cut.num_warps, cut.num_stages, divisible, cut.maxnreg)
     signature |= {"document_ptr": "*i64", "window": "i32"}
     constants = {"WIDTH": 64, "EVEN_WIDTH": True, "ROWS": 64, "HAS_DOCUMENT": True, "BLOCK": _SCAN}

@@ -28,12 +28,12 @@ import signal, sys, time
 from jarvis_nano.observe.tensorboard import launch
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a job in the background starts with Ctrl-C ignored
 server = launch(sys.argv[1], port=int(sys.argv[2]))
-print(server.url, server.pid, flush=True)
-while True:
-    try:
-        time.sleep(60)
-    except KeyboardInterrupt:
-        print("saving", server.problem, flush=True)
+try:
+    print(server.url, server.pid, flush=True)  # from here on Ctrl-C may come at any moment
+    time.sleep(60)
+except KeyboardInterrupt:
+    print("saving", server.problem, flush=True)
+time.sleep(60)
 """
 
 

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <string_view>
 
+#include "bpe_blocks.h"
+
 namespace jarvis::bpe {
 
 namespace {
@@ -118,17 +120,36 @@ std::optional<Pattern> Cutter::only_pattern() const {
   return std::nullopt;
 }
 
-void Cutter::cut(const Byte* at, const Byte* end, bool first, Scratch& scratch, WordSink& sink) const {
+void Cutter::cut(Piece piece, Scratch& scratch, WordSink& sink) const {
   if (scratch.text.size() < steps_.size()) scratch.text.resize(steps_.size());
-  if (at < end) run(0, {at, end, end, first}, scratch, sink);
+  if (piece.at < piece.end) run(0, piece, scratch, sink);
+  sink.flush();
 }
+
+const std::string& Cutter::mark() const {
+  static const std::string kNone;
+  return joint() == Joint::space ? steps_[0].text : kNone;
+}
+
+namespace {
+
+// Changed text, read from a buffer that has room to read on.
+void read_from(std::string& text, Cutter::Piece& piece) {
+  const std::size_t size = text.size();
+  text.append(kPadding, '\0');
+  piece.at = reinterpret_cast<const Byte*>(text.data());
+  piece.end = piece.at + size;
+  piece.readable = piece.end + kPadding;
+}
+
+}  // namespace
 
 void Cutter::run(std::size_t place, Piece piece, Scratch& scratch, WordSink& sink) const {
   if (place == steps_.size()) return sink.word(piece.at, piece.end, piece.readable);
   const CutStep& step = steps_[place];
   switch (step.kind) {
     case Kind::pattern:
-      if (place + 1 == steps_.size()) return sink.words(step.pattern, piece.at, piece.end);
+      if (place + 1 == steps_.size()) return sink.words(step.pattern, piece.at, piece.end, piece.readable);
       for (const Byte* at = piece.at; at < piece.end;) {
         const Byte* after = next_word(step.pattern, at, piece.end);
         run(place + 1, {at, after, piece.readable, piece.first && at == piece.at}, scratch, sink);
@@ -138,14 +159,16 @@ void Cutter::run(std::size_t place, Piece piece, Scratch& scratch, WordSink& sin
     case Kind::words: return words(place, piece, scratch, sink);
     case Kind::before: return before(place, piece, scratch, sink);
     case Kind::prefix:
-      if (!starts(piece.at, piece.end, step.text)) {
+      if (!piece.continues && !starts(piece.at, piece.end, step.text)) {
+        sink.flush();
         std::string& text = scratch.text[place];
         text.assign(step.text).append(view(piece.at, piece.end));
-        piece.at = reinterpret_cast<const Byte*>(text.data());
-        piece.end = piece.readable = piece.at + text.size();
+        read_from(text, piece);
       }
+      piece.continues = false;
       return run(place + 1, piece, scratch, sink);
     case Kind::metaspace: {
+      sink.flush();
       std::string& text = scratch.text[place];
       text.clear();
       const bool asked = step.prepend == CutStep::Prepend::always ||
@@ -157,8 +180,7 @@ void Cutter::run(std::size_t place, Piece piece, Scratch& scratch, WordSink& sin
         if (space < piece.end) text.append(step.text);
         at = space + (space < piece.end);
       }
-      piece.at = reinterpret_cast<const Byte*>(text.data());
-      piece.end = piece.readable = piece.at + text.size();
+      read_from(text, piece);
       return step.split ? split(place, piece, scratch, sink) : run(place + 1, piece, scratch, sink);
     }
     default: return split(place, piece, scratch, sink);

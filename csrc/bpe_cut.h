@@ -41,10 +41,12 @@ struct CutStep {
 // What takes the words.
 class WordSink {
  public:
-  // One word; the text may be read up to `end`.
-  virtual void word(const Byte* at, const Byte* after, const Byte* end) = 0;
+  // One word; the text may be read up to `readable`.
+  virtual void word(const Byte* at, const Byte* after, const Byte* readable) = 0;
   // All the words of a pattern.
-  virtual void words(Pattern pattern, const Byte* at, const Byte* end) = 0;
+  virtual void words(Pattern pattern, const Byte* at, const Byte* end, const Byte* readable) = 0;
+  // The text of the words so far is about to change.
+  virtual void flush() = 0;
 
  protected:
   ~WordSink() = default;
@@ -62,19 +64,24 @@ class Cutter {
   };
   // The one pattern that is all there is to do, if so.
   std::optional<Pattern> only_pattern() const;
-  // Hands the words of a piece to the sink, in order. `first`: the piece begins the whole text.
-  void cut(const Byte* at, const Byte* end, bool first, Scratch& scratch, WordSink& sink) const;
+  struct Piece {
+    const Byte *at, *end;
+    const Byte* readable;   // up to where the text may be read
+    bool first;             // begins the whole text
+    bool continues = false;  // what comes before it was cut off at a joint
+  };
+  // Hands the words of a piece to the sink, in order, and flushes it.
+  void cut(Piece piece, Scratch& scratch, WordSink& sink) const;
   // At most how many bytes the words of a piece of `size` bytes have together.
   std::size_t most_bytes(std::size_t size) const;
   // Where a long text may be cut beforehand: at an ASCII letter after a newline, or at a space after an ASCII letter.
   enum class Joint { none, line, space };
   Joint joint() const;
+  // What a space becomes for the joint at a space to hold; empty if that does not matter.
+  const std::string& mark() const;
+  bool empty() const { return steps_.empty(); }
 
  private:
-  struct Piece {
-    const Byte *at, *end, *readable;
-    bool first;
-  };
   void run(std::size_t step, Piece piece, Scratch& scratch, WordSink& sink) const;
   void split(std::size_t step, Piece piece, Scratch& scratch, WordSink& sink) const;
   void words(std::size_t step, Piece piece, Scratch& scratch, WordSink& sink) const;

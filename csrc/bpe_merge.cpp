@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "bpe_categories.h"
+
 namespace jarvis::bpe {
 
 namespace {
@@ -40,7 +42,8 @@ void MergeScratch::shrink() {
 Merger::Merger(const std::vector<std::uint32_t>& base, const std::vector<std::uint32_t>& merges,
                std::unordered_map<std::string, std::uint32_t> words, std::size_t limit)
     : merges_(merges), words_(std::move(words)) {
-  if (base.size() != 256) throw std::invalid_argument("expected one id for each of the 256 bytes");
+  by_byte_ = !base.empty();
+  if (by_byte_ && base.size() != 256) throw std::invalid_argument("expected one id for each of the 256 bytes");
   std::copy(base.begin(), base.end(), base_);
   for (const std::vector<std::uint32_t>* ids : {&base, &merges}) {
     std::size_t place = 0;
@@ -54,6 +57,52 @@ Merger::Merger(const std::vector<std::uint32_t>& base, const std::vector<std::ui
   }
 }
 
+void Merger::by_character(const std::vector<std::pair<std::uint32_t, std::uint32_t>>& characters, std::uint32_t unknown,
+                          bool fuse) {
+  constexpr std::uint32_t kLatin = 0x250;
+  by_character_ = true;
+  unknown_ = unknown;
+  fuse_ = fuse;
+  latin_.assign(kLatin, MergeTable::kNone);
+  for (const auto& [code, id] : characters) {
+    if (code < kLatin) {
+      latin_[code] = id;
+    } else {
+      characters_[code] = id;
+    }
+  }
+}
+
+std::size_t Merger::units(const Byte* word, std::size_t size, std::uint32_t* ids) const {
+  if (by_character_) return units_by_character(word, size, ids);
+  for (std::size_t i = 0; i < size; ++i) ids[i] = base_[word[i]];
+  return size;
+}
+
+std::size_t Merger::units_by_character(const Byte* word, std::size_t size, std::uint32_t* ids) const {
+  std::size_t count = 0;
+  bool after_unknown = false;
+  for (const Byte* at = word; at < word + size; at += width_at(at)) {
+    const std::uint32_t code = code_at(at);
+    std::uint32_t id = MergeTable::kNone;
+    if (code < latin_.size()) {
+      id = latin_[code];
+    } else if (const auto found = characters_.find(code); found != characters_.end()) {
+      id = found->second;
+    }
+    if (id != MergeTable::kNone) {
+      ids[count++] = id;
+      after_unknown = false;
+    } else if (by_byte_) {
+      for (int i = 0; i < width_at(at); ++i) ids[count++] = base_[at[i]];
+    } else if (unknown_ != MergeTable::kNone) {
+      if (!(fuse_ && after_unknown)) ids[count++] = unknown_;
+      after_unknown = true;
+    }
+  }
+  return count;
+}
+
 template <class Id>
 Id* Merger::merge(const Byte* word, std::size_t size, Id* out, MergeScratch& scratch) const {
   if (!words_.empty()) {
@@ -63,15 +112,18 @@ Id* Merger::merge(const Byte* word, std::size_t size, Id* out, MergeScratch& scr
       return out + 1;
     }
   }
-  return size <= kShortWord ? merge_short(word, size, out) : merge_long(word, size, out, scratch);
+  if (size <= kShortWord) {
+    std::uint32_t ids[kShortWord];
+    return merge_short(ids, units(word, size, ids), out);
+  }
+  scratch.ids.resize(size);
+  return merge_long(units(word, size, scratch.ids.data()), out, scratch);
 }
 
 // Again and again the pair of lowest rank, the leftmost of equals, until no pair has a rank.
 template <class Id>
-Id* Merger::merge_short(const Byte* word, std::size_t size, Id* out) const {
-  std::uint32_t ids[kShortWord];
+Id* Merger::merge_short(std::uint32_t* ids, std::size_t size, Id* out) const {
   MergeTable::Merge pairs[kShortWord];  // pairs[i] joins ids[i] and ids[i + 1]
-  for (std::size_t i = 0; i < size; ++i) ids[i] = base_[word[i]];
   for (std::size_t i = 0; i + 1 < size; ++i) pairs[i] = merges_.find(ids[i], ids[i + 1]);
   while (size > 1) {
     std::size_t best = 0;
@@ -92,7 +144,7 @@ Id* Merger::merge_short(const Byte* word, std::size_t size, Id* out) const {
 
 // The same in n log n: a heap of (rank, place) over a linked list. An entry whose pair has changed since is passed over.
 template <class Id>
-Id* Merger::merge_long(const Byte* word, std::size_t size, Id* out, MergeScratch& scratch) const {
+Id* Merger::merge_long(std::size_t size, Id* out, MergeScratch& scratch) const {
   constexpr std::uint32_t kNone = MergeTable::kNone;
   if (size >= kNone) throw std::invalid_argument("one word of more than 4 GiB without a break");
   auto& [ids, ranks, joined, next, previous, heap] = scratch;
@@ -108,7 +160,6 @@ Id* Merger::merge_long(const Byte* word, std::size_t size, Id* out, MergeScratch
     return merge.rank != kNone;
   };
   for (std::uint32_t i = 0; i < count; ++i) {
-    ids[i] = base_[word[i]];
     next[i] = i + 1;
     previous[i] = i - 1;  // of the first: kNone
   }

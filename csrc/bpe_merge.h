@@ -50,18 +50,29 @@ class Merger {
  public:
   Merger(const std::vector<std::uint32_t>& base, const std::vector<std::uint32_t>& merges,
          std::unordered_map<std::string, std::uint32_t> words, std::size_t limit);
+  // Words are made of characters with ids of their own, code point -> id. For any other its bytes, if `base` was not
+  // empty; else `unknown`, once for neighbours if `fuse`; without `unknown` (kNone), nothing.
+  void by_character(const std::vector<std::pair<std::uint32_t, std::uint32_t>>& characters, std::uint32_t unknown,
+                    bool fuse);
   // The ids of one word, at most `size` of them, written from `out` on; the end of them.
   template <class Id>
   Id* merge(const Byte* word, std::size_t size, Id* out, MergeScratch& scratch) const;
 
  private:
+  // The ids that merging begins with, at most `size`; how many.
+  std::size_t units(const Byte* word, std::size_t size, std::uint32_t* ids) const;
+  std::size_t units_by_character(const Byte* word, std::size_t size, std::uint32_t* ids) const;
   template <class Id>
-  Id* merge_short(const Byte* word, std::size_t size, Id* out) const;
+  Id* merge_short(std::uint32_t* ids, std::size_t size, Id* out) const;
   template <class Id>
-  Id* merge_long(const Byte* word, std::size_t size, Id* out, MergeScratch& scratch) const;
+  Id* merge_long(std::size_t size, Id* out, MergeScratch& scratch) const;
 
   MergeTable merges_;
   std::uint32_t base_[256];
+  bool by_character_ = false, by_byte_ = true, fuse_ = false;
+  std::uint32_t unknown_ = MergeTable::kNone;
+  std::vector<std::uint32_t> latin_;                           // by code point below U+0250, kNone: none
+  std::unordered_map<std::uint32_t, std::uint32_t> characters_;  // the others
   std::unordered_map<std::string, std::uint32_t> words_;  // ignore_merges: words that are tokens as they are
 };
 

@@ -402,14 +402,15 @@ std::size_t Normalizer::most_bytes(std::size_t size) const {
   return size;
 }
 
-bool Normalizer::in_parts() const {
+bool Normalizer::in_parts(const std::string& mark) const {
   for (std::size_t i = 0; i < steps_.size(); ++i) {
     const NormalizerStep& step = steps_[i];
-    if (step.kind == Kind::strip) return false;
-    if (step.kind == Kind::prepend && i > 0) return false;
-    if (step.kind == Kind::replace && step.from.size() != static_cast<std::size_t>(width_at(bytes_in(step.from)))) {
-      return false;
-    }
+    if (step.kind == Kind::strip || (step.kind == Kind::prepend && i > 0)) return false;
+    if (step.kind != Kind::replace) continue;
+    const Byte* from = bytes_in(step.from);
+    if (step.from.size() != static_cast<std::size_t>(width_at(from))) return false;
+    if (*from < 0x80 && *from != ' ') return false;
+    if (*from == ' ' && !mark.empty() && step.to != mark) return false;
   }
   return true;
 }

@@ -37,9 +37,10 @@ class Normalizer {
   std::string_view apply(std::string_view text, Buffers& buffers) const;
   // At most how many bytes a text of `size` bytes becomes.
   std::size_t most_bytes(std::size_t size) const;
-  // Whether a text may be normalized in parts that begin at an ASCII letter or space, `first` saying which begins it.
-  bool in_parts() const;
-  // The steps for a part that is not the first.
+  // Whether a text may be normalized in parts that begin at an ASCII letter after a newline, or at a space after an ASCII
+  // letter; `mark`, if any, is what a space may become.
+  bool in_parts(const std::string& mark) const;
+  // The normalizer of a part that is not the first.
   Normalizer later_parts() const;
 
  private:

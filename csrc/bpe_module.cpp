@@ -138,7 +138,7 @@ class Memory {
   }
 
  private:
-  static constexpr std::size_t kMapped = 32 << 20;
+  static constexpr std::size_t kMapped = 4 << 20;
   void* start_;
   std::size_t size_;
   bool mapped_ = false;
@@ -300,8 +300,11 @@ class TypedEncoder final : public PyEncoder {
     if (!lists) throw py::error_already_set();
     for (std::size_t i = 0; i < texts; ++i) {
       py::object list = this->list_of(ids->start() + offset[i], static_cast<std::size_t>(offset[i + 1] - offset[i]));
+      // Hidden from the collector until all are there: it would look through the finished ones again and again.
+      PyObject_GC_UnTrack(list.ptr());
       PyList_SET_ITEM(lists.ptr(), static_cast<Py_ssize_t>(i), list.release().ptr());
     }
+    for (std::size_t i = 0; i < texts; ++i) PyObject_GC_Track(PyList_GET_ITEM(lists.ptr(), static_cast<Py_ssize_t>(i)));
     return lists.release().ptr();
   }
 

@@ -10,7 +10,6 @@ import functools
 import importlib
 import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -19,7 +18,7 @@ import tokenizers
 from jarvis_nano.errors import UserError
 
 from .reference import Reference
-from .tokenizer_file import BpeFile, BpeFileError, parse
+from .tokenizer_file import BpeFile, BpeFileError, parse, read
 
 __all__ = ["BpeEncoder", "BpeFileError", "extension"]
 
@@ -47,13 +46,13 @@ class BpeEncoder:
     """
 
     def __init__(self, source: str | os.PathLike[str] | bytes, *, backend: str = "auto") -> None:
-        self._raw = source if isinstance(source, bytes) else Path(source).read_bytes()
+        self._raw = read(source)
         self._file: BpeFile = parse(self._raw)
         self.vocab_size = self._file.n_ids
         self.dtype = np.dtype(np.uint16 if self.vocab_size <= 65_536 else np.uint32)
         self.scanner = self._file.scanner
         module, not_built = extension()
-        self.why_not = self._file.why_not or not_built
+        self.why_not = self._file.why_not or not_built or _refused(module, self._file)
         self.backend = _choose(backend, self.why_not, self._file.why_not)
         self.native = self.backend == "cpp"
         self._core = _core(module, self._file) if self.native and module else None
@@ -175,12 +174,15 @@ def _choose(asked: str, why_not_cpp: str, why_not_ours: str) -> str:
 
 
 def _core(module: ModuleType, file: BpeFile):
-    added = [
-        (token.content.encode(), token.id, token.special, token.lstrip, token.rstrip, token.normalized)
-        for token in file.added
-    ]
-    words = file.words() if file.ignore_merges else {}
-    return module.Encoder(file.token_bytes(), file.base, file.merges, file.scanner, added, words)
+    return module.Encoder(file.native_model())
+
+
+def _refused(module: ModuleType | None, file: BpeFile) -> str:
+    """The first pattern of the file that the compiled matcher cannot run, and why; empty if it can run them all."""
+    for pattern in file.patterns if module else ():
+        if reason := module.refusal(pattern):
+            return f"pre_tokenizer pattern {pattern!r}: {reason}"
+    return ""
 
 
 def _load_library(raw: bytes) -> tokenizers.Tokenizer:

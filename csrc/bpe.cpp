@@ -20,7 +20,7 @@ bool word_character(const Byte* at) { return category_table()[code_at(at)] & kRu
 }  // namespace
 
 Encoder::Encoder(Model model)
-    : merger_(model.base, model.merges, std::move(model.words), model.tokens.size()),
+    : merger_(model.base, model.merges, model.ranks, std::move(model.words), model.tokens.size()),
       normalizer_(std::move(model.normalizer)),
       later_normalizer_(normalizer_.later_parts()),
       cutter_(std::move(model.cuts)),

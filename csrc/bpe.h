@@ -32,6 +32,7 @@ struct Model {
   std::vector<std::string> tokens;               // the bytes of each id
   std::vector<std::uint32_t> base;               // 256: the id of each byte; empty if only characters have ids
   std::vector<std::uint32_t> merges;             // 3 a merge, by rank: left, right, joined
+  std::vector<std::uint32_t> ranks;              // of the merges, where it is not their place
   std::vector<AddedToken> added;                 // those looked for first in front; contents normalized where they are
   std::unordered_map<std::string, std::uint32_t> words;  // ignore_merges: words that are tokens as they are
   std::vector<NormalizerStep> normalizer;
@@ -39,7 +40,7 @@ struct Model {
   // Words made of characters: code point -> id. See Merger::by_character.
   bool by_character = false, fuse_unknown = false;
   std::vector<std::pair<std::uint32_t, std::uint32_t>> characters;
-  std::uint32_t unknown = MergeTable::kNone;
+  std::uint32_t unknown = kNoId;
 };
 
 class Encoder {

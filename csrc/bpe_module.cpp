@@ -46,11 +46,13 @@ std::string_view utf8_of(const Text& text, Workspace<Id>& workspace) {
     }
   }
   if (text.width == 0 || text.width == 5) return {reinterpret_cast<const char*>(bytes), text.length};
-  Byte* out = workspace.at_least(text.most_bytes());
-  Byte* end = out;
-  if (text.width == 1) end = to_utf8(bytes, text.length, out);
-  if (text.width == 2) end = to_utf8(static_cast<const std::uint16_t*>(text.data), text.length, out);
-  if (text.width == 4) end = to_utf8(static_cast<const std::uint32_t*>(text.data), text.length, out);
+  Byte* out = workspace.at_least(text.most_bytes() + kUtf8Slack);
+  Written w{};
+  if (text.width == 1) w = to_utf8(bytes, text.length, out);
+  if (text.width == 2) w = to_utf8(static_cast<const std::uint16_t*>(text.data), text.length, out);
+  if (text.width == 4) w = to_utf8(static_cast<const std::uint32_t*>(text.data), text.length, out);
+  if (w.units < text.length) throw py::value_error("lone surrogate at character " + std::to_string(w.units) + ": not UTF-8");
+  Byte* end = w.end;
   return {reinterpret_cast<const char*>(out), static_cast<std::size_t>(end - out)};
 }
 

@@ -135,7 +135,7 @@ def tokenizer_of(kind: str, vocab_size: int = 1200) -> bytes:
     in_bytes = "ByteLevel" in json.dumps(pre_tokenizer)
     empty = {"model": {"type": "BPE", "vocab": {}, "merges": []}, "normalizer": normalizer, "pre_tokenizer": pre_tokenizer}
     tokenizer = tokenizers.Tokenizer.from_str(json.dumps(empty))
-    if pre_tokenizer is None or pre_tokenizer.get("split") is False:
+    if pre_tokenizer is None or pre_tokenizer.get("split") is False or kind == "gemma":
         tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()  # to train: no merge is to hold whole sentences
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,

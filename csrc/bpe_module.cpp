@@ -628,6 +628,7 @@ PYBIND11_MODULE(_bpe, module) {
   using namespace jarvis::bpe;
   module.doc() = "Byte-pair encoding. Use jarvis_nano.kernels.BpeEncoder, which loads a tokenizer.json.";
   module.def("Encoder", &make_encoder, py::arg("description"));
-  module.def("refusal", &refusal, py::arg("pattern"), "Why a pattern cannot be run by the matcher; empty if it can.");
+  module.def("refusal", &refusal, py::arg("pattern"), py::arg("tiktoken") = false,
+             "Why a pattern cannot be run by the matcher; empty if it can.");
   module.def("split", &split, py::arg("scanner"), py::arg("text"), "The words that a scanner cuts a text into.");
 }

@@ -10,7 +10,6 @@ import functools
 import importlib
 import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from types import ModuleType
 
 import numpy as np
@@ -19,7 +18,8 @@ import tokenizers
 from jarvis_nano.errors import UserError
 
 from .reference import Reference
-from .tokenizer_file import BpeFile, BpeFileError, parse
+from .tiktoken_file import MAGIC, packed, parse_ranks
+from .tokenizer_file import BpeFile, BpeFileError, parse, read
 
 __all__ = ["BpeEncoder", "BpeFileError", "extension"]
 
@@ -47,18 +47,32 @@ class BpeEncoder:
     """
 
     def __init__(self, source: str | os.PathLike[str] | bytes, *, backend: str = "auto") -> None:
-        self._raw = source if isinstance(source, bytes) else Path(source).read_bytes()
-        self._file: BpeFile = parse(self._raw)
+        self._raw = read(source)
+        self._file: BpeFile = parse_ranks(self._raw) if self._raw.startswith(MAGIC) else parse(self._raw)
         self.vocab_size = self._file.n_ids
         self.dtype = np.dtype(np.uint16 if self.vocab_size <= 65_536 else np.uint32)
         self.scanner = self._file.scanner
         module, not_built = extension()
-        self.why_not = self._file.why_not or not_built
+        self.why_not = self._file.why_not or not_built or _refused(module, self._file)
         self.backend = _choose(backend, self.why_not, self._file.why_not)
+        if self._file.ranked_by_joined and self.backend != "cpp":
+            raise ValueError(f"a tiktoken rank file needs the cpp backend: {self.why_not or 'none other can read it'}")
         self.native = self.backend == "cpp"
         self._core = _core(module, self._file) if self.native and module else None
         if self.backend == "library":
             self._library(special=False)  # a file that the library refuses is refused here, not at the first text
+
+    @classmethod
+    def from_tiktoken(
+        cls, path: str | os.PathLike[str], *, pattern: str, special_tokens: dict[str, int] | None = None
+    ) -> BpeEncoder:
+        """The encoder of a tiktoken rank file, which says neither its pattern nor its special tokens.
+
+        pattern: r50k_base, p50k_base, cl100k_base or o200k_base, a name of patterns.py, or a regular expression.
+        The ids are those of `tiktoken.Encoding.encode_ordinary`. BpeFileError on a damaged file, ValueError where the
+        pattern holds what our matcher has not, or the extension is not built: no other backend reads these files.
+        """
+        return cls(packed(path, pattern, special_tokens or {}))
 
     def __reduce__(self) -> tuple:
         return functools.partial(BpeEncoder, backend=self.backend), (self._raw,)
@@ -175,21 +189,15 @@ def _choose(asked: str, why_not_cpp: str, why_not_ours: str) -> str:
 
 
 def _core(module: ModuleType, file: BpeFile):
-    added = [
-        (token.content.encode(), token.id, token.special, token.lstrip, token.rstrip, token.normalized, False)
-        for token in file.added
-    ]
-    description = {
-        "tokens": file.token_bytes(),
-        "base": file.base,
-        "merges": file.merges,
-        "words": file.words() if file.ignore_merges else {},
-        "added": added,
-        "normalizer": [],
-        "cuts": [{"kind": "pattern", "name": file.scanner, "bytes": True}],
-        "characters": None,
-    }
-    return module.Encoder(description)
+    return module.Encoder(file.native_model())
+
+
+def _refused(module: ModuleType | None, file: BpeFile) -> str:
+    """The first pattern of the file that the compiled matcher cannot run, and why; empty if it can run them all."""
+    for pattern in file.patterns if module else ():
+        if reason := module.refusal(pattern, file.ranked_by_joined):
+            return f"pre_tokenizer pattern {pattern!r}: {reason}"
+    return ""
 
 
 def _load_library(raw: bytes) -> tokenizers.Tokenizer:

@@ -4,11 +4,22 @@
 
 #include <array>
 #include <cstring>
+#include <string>
+#include <vector>
 
-#include "bpe.h"
+#include "bpe_utf8.h"
 #include "unicode_tables.h"
 
 namespace jarvis::bpe {
+
+// How text is cut into words before any merge; kernels/bpe/patterns.py has the regular expressions.
+enum class Pattern { french, gpt2, llama3, qwen2, bloom };
+
+// The pattern of that name; std::invalid_argument if there is none.
+Pattern pattern_named(const std::string& name);
+
+// The end of the word that begins at `at`, in valid UTF-8; at < end.
+const Byte* next_word(Pattern pattern, const Byte* at, const Byte* end);
 
 // The class of each code point, in two steps: 256 code points a block, equal blocks shared.
 struct CharacterTable {
@@ -18,6 +29,14 @@ struct CharacterTable {
   Byte operator[](std::uint32_t code) const { return blocks[block[code >> 8]][code & 0xFF]; }
 };
 const CharacterTable& character_table();
+
+// The same on plain pointers, for code compiled for another instruction set.
+struct ClassTable {
+  const std::uint16_t* block;
+  const Byte (*blocks)[256];
+  Byte of(std::uint32_t code) const { return blocks[block[code >> 8]][code & 0xFF]; }
+};
+const ClassTable& class_table();
 
 // A character in the text: its class (kEnd past the end) and how many bytes it takes.
 struct Seen {

@@ -59,25 +59,26 @@ class Splitter:
 
         The text itself, the same object, where all of it does and it has no new lines at its ends.
         """
+        if len(text) <= self._piece:
+            displaced = self._pool.offer(text, utf8)
+            return _stripped([text] if displaced is None else displaced)
         trained: list[str] = []
         run: list[str] = []
-        whole = len(text) <= self._piece
         for piece in pieces(text, self._piece):
-            released = self._pool.offer(piece, utf8 if whole else None)
+            released = self._pool.offer(piece)
             if released is None:
                 run.append(piece)
                 continue
             trained += ["".join(run), *released]
             run.clear()
         # Without a gap the pieces need no joining.
-        trained.append("".join(run) if trained else text if run else "")
-        return [stripped for one in trained if (stripped := one.strip("\n"))]
+        trained.append("".join(run) if trained else text)
+        return _stripped(trained)
 
     def finish(self) -> Iterator[tuple[str, str]]:
         """(split, text) for what is left when all documents are there."""
-        for one in self._pool.release_surplus():
-            if text := one.strip("\n"):
-                yield TRAIN, text
+        for text in _stripped(self._pool.release_surplus()):
+            yield TRAIN, text
         for one in self._pool.texts():
             yield VALIDATION, one.strip("\n")
 
@@ -88,6 +89,10 @@ class Splitter:
     def go_on(self, state: dict[str, Any]) -> None:
         """Go on from state()."""
         self._pool.go_on(state)
+
+
+def _stripped(texts: list[str]) -> list[str]:
+    return [stripped for text in texts if (stripped := text.strip("\n"))]
 
 
 class _Pool:
@@ -101,7 +106,7 @@ class _Pool:
         self._heap: list[tuple[float, int, str]] = []  # (-rank, arrival, text)
         self._copies: Counter[float] = Counter()  # by rank
 
-    def offer(self, text: str, utf8: bytes | None) -> list[str] | None:
+    def offer(self, text: str, utf8: bytes | None = None) -> list[str] | None:
         """None where the piece stays in training; otherwise it is taken, and what it displaces is returned."""
         if self.fraction <= 0 or not text or text.isspace():
             return None

@@ -55,7 +55,7 @@ def _refuse_occupied(out: Path) -> None:
 
 
 def _take_over_or_remove_leftovers(out: Path, partial: Path, can_go_on: Callable[[Path], bool]) -> None:
-    """Rename what a killed process of this machine left beside `out` to `partial`, or remove it; a live one's is kept."""
+    """What a killed process of this machine left beside `out` becomes `partial`, or goes; a live one's stays."""
     for leftover in sorted(out.parent.glob(f"{_prefix(out)}*.partial"), key=lambda path: path != partial):
         pid = leftover.name[len(_prefix(out)) : -len(".partial")]
         if not pid.isdigit() or _is_alive(int(pid)):

@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from jarvis_nano.corpus import holdout
-from jarvis_nano.corpus.documents import MAX_NAMED_SOURCES, OTHER_SOURCES, Document, encoded, write_json
+from jarvis_nano.corpus.documents import MAX_NAMED_SOURCES, OTHER_SOURCES, Document, write_json
 from jarvis_nano.corpus.sources import Documents, Mark
 from jarvis_nano.corpus.writing import folder_beside
 from jarvis_nano.data.shards import FORMAT, INDEX, VERSION
@@ -127,7 +126,7 @@ def _read_progress(folder: Path) -> dict[str, Any]:
 
 
 class _Work:
-    """The folder being written: the text that waits to be encoded, the encoding on a thread of its own, and counts."""
+    """The folder being written: the text that waits to be encoded, the files, and counts."""
 
     def __init__(self, folder: Path, tokenizer: Encoder, settings: dict[str, Any], tokens_per_shard: int) -> None:
         self._folder, self._tokenizer = folder, tokenizer
@@ -138,8 +137,6 @@ class _Work:
         self._writers = {split: _SplitWriter(folder, split, tokenizer, tokens_per_shard) for split in holdout.SPLITS}
         self._held: dict[str, list[bytes]] = {split: [] for split in holdout.SPLITS}
         self._sizes = dict.fromkeys(holdout.SPLITS, 0)
-        self._thread = ThreadPoolExecutor(1, "encoding")
-        self._running: Future[None] | None = None
         self.counts = _Counts()
         self.mark = Mark()
 
@@ -151,7 +148,7 @@ class _Work:
         """Encode what goes to training as it comes, and save how far it has come."""
         unsaved = 0
         for document in documents:
-            text, utf8 = document.text, encoded(document)
+            text, utf8 = document.text, document.utf8
             self.counts.add(document.source, utf8)
             for part in self._splitter.add(text, utf8):
                 self._hold(holdout.TRAIN, utf8 if part is text else part.encode(), meter)
@@ -166,51 +163,41 @@ class _Work:
         for split, text in self._splitter.finish():
             self._hold(split, text.encode(), meter)
         for document in validation or ():
-            utf8 = encoded(document)
+            utf8 = document.utf8
             self.counts.add(document.source, utf8)
             if document.text.strip():
                 self._hold(holdout.VALIDATION, utf8.strip(b"\n"), meter)
-        self._flush(meter)
+        self._encode_all_held(meter)
 
     def close(self) -> dict[str, dict[str, Any]]:
-        """Wait for the thread and close the files; what each split holds."""
-        self._thread.shutdown(wait=True, cancel_futures=True)
+        """Close the files; what each split holds."""
         return {split: writer.close() for split, writer in self._writers.items()}
 
     def _hold(self, split: str, utf8: bytes, meter: _Meter) -> None:
         self._held[split].append(utf8)
         self._sizes[split] += len(utf8)
         if self._sizes[split] >= _BATCH_BYTES:
-            self._start(split, meter)
+            self._encode_held(split, meter)
 
-    def _start(self, split: str, meter: _Meter) -> None:
-        """Encode what is held on the thread, while the next batch is read; one at a time, so that order is kept."""
+    def _encode_held(self, split: str, meter: _Meter) -> None:
+        # Not on a thread beside the reading: hashing frees the interpreter lock at every document, and passing it to
+        # and fro costs what is gained (measured on documents of 2 KB). The encoder has threads of its own.
         batch, n_bytes = self._held[split], self._sizes[split]
         self._held[split], self._sizes[split] = [], 0
-        self._wait()
-        self._running = self._thread.submit(self._encode_batch, split, batch, n_bytes)
-        meter.show(n_bytes)
-
-    def _wait(self) -> None:
-        if self._running is not None:
-            self._running.result()
-            self._running = None
-
-    def _flush(self, meter: _Meter) -> None:
-        for split in holdout.SPLITS:
-            if self._held[split]:
-                self._start(split, meter)
-        self._wait()
-
-    def _encode_batch(self, split: str, batch: list[bytes], n_bytes: int) -> None:
         ids, offsets = self._tokenizer.encode_batch(batch)
         assert not (ids == self._end_id).any(), "the encoder made </s> of a corpus's text"
         ended = np.insert(ids, offsets[1:], self._end_id)
         self._writers[split].add(ended, n_documents=len(batch), text_bytes=n_bytes)
+        meter.show(n_bytes)
+
+    def _encode_all_held(self, meter: _Meter) -> None:
+        for split in holdout.SPLITS:
+            if self._held[split]:
+                self._encode_held(split, meter)
 
     def _save(self, made_from: str, mark: Mark, meter: _Meter) -> None:
         """Write down, once all ids are on the disk, what go_on() needs."""
-        self._flush(meter)
+        self._encode_all_held(meter)
         progress = {
             "version": VERSION,
             "made_from": made_from,
@@ -416,4 +403,3 @@ class _Meter:
         text = f"encoded {self._bytes / 1e6:,.1f} MB, {self._bytes / 1e6 / elapsed:.0f} MB/s"
         done = self._documents.n_bytes_read if self._documents is not None and self._total else None
         self._progress.update(self._task, description=text, completed=done)
-

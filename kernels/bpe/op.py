@@ -25,7 +25,7 @@ from .files import Progress, encode_files
 from .patterns import PATTERNS
 from .reference import Reference
 from .spans import Offsets, Piece, spans_of_characters, spans_of_lengths
-from .template import Template, TemplateError, template_of
+from .template import Template, template_of
 from .tokenizer_file import BpeFile, BpeFileError, parse
 
 __all__ = ["BACKENDS", "BpeEncoder", "BpeFileError", "Errors", "Offsets", "Piece", "Text", "extension"]
@@ -191,7 +191,7 @@ class BpeEncoder:
         errors: Errors = "strict",
         progress: Progress | None = None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """(ids, offsets) of whole files, as encode_batch gives them, written to `out` and mapped from there: files.py."""
+        """(ids, offsets) of whole files, as encode_batch gives them, kept in the file `out`: see files.py."""
         return encode_files(self, paths, out, special=special, errors=errors, progress=progress)
 
     def can_be_cut(self, special: bool) -> bool:
@@ -387,7 +387,10 @@ class _Composed:
 
     def encode_batch(self, texts, special=False, errors="strict", template=False):
         if not template:
-            return self.core.encode_batch([t if isinstance(t, (str, bytes)) and errors == "strict" else _checked_text(t, errors) for t in texts], special)
+            return self.core.encode_batch(
+                [t if isinstance(t, (str, bytes)) and errors == "strict" else _checked_text(t, errors) for t in texts],
+                special,
+            )
         rows = [self.encode(text, special, errors, template) for text in texts]
         offsets = np.zeros(len(rows) + 1, dtype=np.int64)
         np.cumsum([len(row) for row in rows], out=offsets[1:])

@@ -19,7 +19,7 @@ _NOT_TEXT = "it looks like binary data: give the text itself, as .txt or .jsonl"
 
 
 def read_text(file: BinaryIO, name: str, place: str, mark: Mark) -> Iterator[Document]:
-    """The documents of a plain text after `mark`, which is kept: whatever stands between runs of two or more blank lines.
+    """The documents of a plain text after `mark`, which is kept: what stands between runs of two or more blank lines.
 
     `name` goes into the ids, `place` into messages. A book without such runs is one document. Line ends become "\\n".
     Memory: a document, at most MAX_DOCUMENT characters, and a chunk. UserError where a byte is not UTF-8, or where
@@ -37,9 +37,13 @@ def read_text(file: BinaryIO, name: str, place: str, mark: Mark) -> Iterator[Doc
 def _documents(chunks: Iterator[str]) -> Iterator[str]:
     held = ""
     for chunk in chunks:
-        *complete, held = _BETWEEN_DOCUMENTS.split(held + chunk)
-        for text in complete:
-            yield from _bounded(text)
+        seen = len(held.rstrip())  # what was looked through before; a gap may lie across the joint
+        held += chunk
+        begin = 0
+        for gap in _BETWEEN_DOCUMENTS.finditer(held, seen):
+            yield from _bounded(held[begin : gap.start()])
+            begin = gap.end()
+        held = held[begin:]
         while len(held) > MAX_DOCUMENT:
             first = next(pieces(held, MAX_DOCUMENT))
             yield from _bounded(first)

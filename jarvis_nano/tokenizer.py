@@ -74,6 +74,11 @@ class Tokenizer:
         """One more than the largest id: the rows that an embedding needs."""
         return self.encoder.vocab_size
 
+    @property
+    def dtype(self) -> np.dtype:
+        """That of the ids: uint16, or uint32 past 65,536 of them."""
+        return self.encoder.dtype
+
     def encode(
         self, text: Text, special: bool = False, errors: Errors = "strict", template: bool = False
     ) -> np.ndarray:

@@ -26,8 +26,7 @@ from .activation.op import gelu, relu_squared, swiglu
 from .adamw.op import adamw_step
 from .attention.op import causal_attention
 from .bpe.op import BACKENDS as BPE_BACKENDS
-from .bpe.op import BpeEncoder
-from .bpe.op import BpeFileError
+from .bpe.op import BpeEncoder, BpeFileError
 from .bpe.op import extension as bpe_extension
 from .cross_entropy.op import linear_cross_entropy
 from .layernorm.op import layer_norm, rms_norm

@@ -16,7 +16,7 @@ WITHOUT_GPU = True  # these need none
 HERE = Path(__file__).parent
 PLAIN = ["-q", "-o", "addopts=", "-W", "default", "-p", "no:cacheprovider"]
 
-EXAMPLE = """
+EXAMPLE = '''
 import pytest
 
 PAIRS = [("norm", "triton"), ("norm", "cuda"), ("other", "triton")]
@@ -45,7 +45,7 @@ def test_third(op, backend, broken):
 
 def test_of_no_op():
     pass
-"""
+'''
 
 
 def run(*arguments: str, report: Path, rehearsal: str = "1") -> tuple[subprocess.CompletedProcess, dict]:

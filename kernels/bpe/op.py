@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import functools
 import importlib
-import json
 import mmap
 import os
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from types import ModuleType
 from typing import Any, Literal, overload
 
@@ -25,8 +23,8 @@ from .files import Progress, encode_files
 from .patterns import PATTERNS
 from .reference import Reference
 from .spans import Offsets, Piece, spans_of_characters, spans_of_lengths
-from .template import Template, template_of
-from .tokenizer_file import BpeFile, BpeFileError, parse
+from .template import Template
+from .tokenizer_file import BpeFile, BpeFileError, parse, read
 
 __all__ = ["BACKENDS", "BpeEncoder", "BpeFileError", "Errors", "Offsets", "Piece", "Text", "extension"]
 
@@ -69,13 +67,13 @@ class BpeEncoder:
     def __init__(
         self, source: str | os.PathLike[str] | bytes, *, backend: str = "auto", n_threads: int | None = None
     ) -> None:
-        self._raw = source if isinstance(source, bytes) else Path(source).read_bytes()
+        self._raw = read(source)
         self._file: BpeFile = parse(self._raw)
         self.vocab_size = self._file.n_ids
         self.dtype = np.dtype(np.uint16 if self.vocab_size <= 65_536 else np.uint32)
         self.scanner = self._file.scanner
         module, not_built = extension()
-        self.why_not = self._file.why_not or not_built
+        self.why_not = self._file.why_not or not_built or _refused(module, self._file)
         self.backend = _choose(backend, self.why_not, self._file.why_not)
         self.native = self.backend == "cpp"
         self._core = _core(module, self._file) if self.native and module else None
@@ -105,7 +103,7 @@ class BpeEncoder:
     ) -> list[int]:
         """The same as a list of int: quicker for a short text, slower for a long one."""
         ids = self._slow_ids(text, special, errors)
-        return [*self.template.before, *ids, *self.template.after] if template else ids
+        return [*self.template.prefix, *ids, *self.template.suffix] if template else ids
 
     def count(self, text: Text, special: bool = False, errors: Errors = "strict", template: bool = False) -> int:
         """How many ids a text has."""
@@ -198,7 +196,7 @@ class BpeEncoder:
         """Whether a text may be cut between a small letter and " x" without another id: no token can reach across."""
         added = [token for token in self._file.added if special or not token.special]
         odd = any(token.lstrip or token.rstrip or " " in token.content for token in added)
-        return self.scanner in PATTERNS and self.byte_level and not odd and not self._normalizes
+        return self.scanner in PATTERNS and not odd and not self._file.sections["normalizer"]
 
     def decode(self, ids: Iterable[int], *, special: bool = True) -> str:
         """The text of ids; bytes that are not UTF-8 become U+FFFD. Without `special`, special tokens are left out."""
@@ -220,19 +218,17 @@ class BpeEncoder:
         """Whether an id stands for bytes wherever it occurs, so that decoding is joining."""
         return self._file.byte_level_decoder
 
-    @functools.cached_property
+    @property
     def template(self) -> Template:
         """The ids that the file's post-processor puts before and after one text. ValueError if it does otherwise."""
-        return template_of(json.loads(self._raw).get("post_processor"))
+        if self._file.template is None:
+            raise ValueError("the post_processor of this file is no prefix and suffix of one text; leave template=True")
+        return self._file.template
 
     @property
     def raw(self) -> bytes:
         """The tokenizer.json."""
         return self._raw
-
-    @functools.cached_property
-    def _normalizes(self) -> bool:
-        return bool(json.loads(self._raw).get("normalizer"))
 
     @functools.cached_property
     def added_tokens(self) -> dict[str, int]:
@@ -310,12 +306,15 @@ def _choose(asked: str, why_not_cpp: str, why_not_ours: str) -> str:
 
 
 def _core(module: ModuleType, file: BpeFile) -> Any:
-    added = [
-        (token.content.encode(), token.id, token.special, token.lstrip, token.rstrip, token.normalized)
-        for token in file.added
-    ]
-    words = file.words() if file.ignore_merges else {}
-    return module.Encoder(file.token_bytes(), file.base, file.merges, file.scanner, added, words)
+    return module.Encoder(file.native_model())
+
+
+def _refused(module: ModuleType | None, file: BpeFile) -> str:
+    """The first pattern of the file that the compiled matcher cannot run, and why; empty if it can run them all."""
+    for pattern in file.patterns if module else ():
+        if reason := module.refusal(pattern):
+            return f"pre_tokenizer pattern {pattern!r}: {reason}"
+    return ""
 
 
 def _load_library(raw: bytes) -> tokenizers.Tokenizer:

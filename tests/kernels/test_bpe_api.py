@@ -27,7 +27,6 @@ from jarvis_nano.errors import UserError
 from jarvis_nano.kernels import BpeEncoder
 from jarvis_nano.kernels.bpe import files, op
 from jarvis_nano.kernels.bpe.patterns import PATTERNS
-from jarvis_nano.kernels.bpe.template import Template, TemplateError, template_of
 from jarvis_nano.tokenizer import Tokenizer
 
 module, why_not_built = op.extension()
@@ -256,18 +255,13 @@ def test_a_template_is_put_around_a_text_when_asked_for(kind, backend):
         assert encoder.encode(text, template=True).dtype == ids.dtype == np.uint16
 
 
-def test_a_template_that_is_no_frame_is_refused():
+def test_a_template_that_is_no_frame_is_refused_when_asked_for():
     twice = dict(BEGIN_AND_END, single=[{"Sequence": {"id": "A", "type_id": 0}}] * 2)
-    for section, message in (
-        (twice, "the text 2 times"),
-        ({"type": "Odd"}, "Odd is unknown"),
-        ({"type": "TemplateProcessing"}, "damaged"),
-        ("odd", "is unknown"),
-        (dict(BEGIN_AND_END, special_tokens={}), "damaged"),
-    ):
-        with pytest.raises(TemplateError, match=message):
-            template_of(section)
-    assert template_of(None) == Template((), ())
+    encoder = BpeEncoder(changed("french", lambda data: data.update(post_processor=twice)))
+    assert encoder.encode("l'été").tolist() == BpeEncoder(tokenizer_json("french")).encode("l'été").tolist()
+    for call in (encoder.encode, encoder.encode_list, encoder.count):
+        with pytest.raises(ValueError, match="no prefix and suffix of one text"):
+            call("l'été", template=True)
 
 
 # Files.

@@ -82,17 +82,17 @@ class BpeEncoder:
         if self._core is not None:
             self._core.threads = _threads(n_threads)
             self._core.source = self._raw, n_threads
-            self._bind_hot_methods()
+            self._bind_hot_methods(self._core)
         if self.backend == "library":
             self._library(special=False)  # a file that the library refuses is refused here, not at the first text
 
-    def _bind_hot_methods(self) -> None:
-        # One call of a line of text takes a microsecond: a frame of Python's around it would be a third of that.
+    def _bind_hot_methods(self, core: Any) -> None:
+        # One call of a line of text takes half a microsecond: a frame of Python's around it would be a third of that.
         if self._file.template is not None:
-            self._core.template = self._file.template
-            self.encode = self._core.encode  # type: ignore[method-assign]
-            self.encode_list = self._core.encode_list  # type: ignore[method-assign]
-            self.count = self._core.count  # type: ignore[method-assign]
+            core.template = self._file.template
+            self.encode = core.encode  # type: ignore[method-assign]
+            self.encode_list = core.encode_list  # type: ignore[method-assign]
+            self.count = core.count  # type: ignore[method-assign]
 
     def __reduce__(self) -> tuple:
         return functools.partial(BpeEncoder, backend=self.backend, n_threads=self.n_threads), (self._raw,)

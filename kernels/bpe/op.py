@@ -79,8 +79,9 @@ class BpeEncoder:
         self.native = self.backend == "cpp"
         self._core = _core(module, self._file) if self.native and module else None
         self.n_threads = n_threads
+        threads = _threads(n_threads)
         if self._core is not None:
-            self._core.threads = _threads(n_threads)
+            self._core.threads = threads
             self._core.source = self._raw, n_threads
             self._bind_hot_methods(self._core)
         if self.backend == "library":

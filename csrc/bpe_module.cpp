@@ -12,6 +12,9 @@
 namespace py = pybind11;
 
 namespace jarvis::bpe {
+
+void bind_trainer(py::module_& module);  // bpe_train_module.cpp
+
 namespace {
 
 // A str or bytes as Python stores it. Valid while the object lives.
@@ -239,4 +242,5 @@ PYBIND11_MODULE(_bpe, module) {
       .def("encode_batch", &PyEncoder::encode_batch, py::arg("texts"), py::arg("special") = false)
       .def("decode_bytes", &PyEncoder::decode_bytes, py::arg("ids"), py::arg("special") = true);
   module.def("split", &split, py::arg("scanner"), py::arg("text"), "The words that a scanner cuts a text into.");
+  bind_trainer(module);
 }

@@ -1,0 +1,766 @@
+// The two steps of training: word counts over threads, then merges by a lazy queue of pairs.
+#include "bpe_train.h"
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <cstring>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <unordered_map>
+
+#include "bpe_scan.h"
+
+namespace jarvis::bpe {
+
+namespace {
+
+constexpr std::uint64_t kMix = 0x9E3779B97F4A7C15u;
+
+std::uint64_t hash_bytes(const Byte* word, std::size_t size) {
+  std::uint64_t hash = size * kMix;
+  for (std::uint64_t part; size >= 8; word += 8, size -= 8) {
+    std::memcpy(&part, word, 8);
+    hash = (std::rotl(hash, 29) ^ part) * kMix;
+  }
+  std::uint64_t rest = 0;
+  std::memcpy(&rest, word, size);
+  hash = (std::rotl(hash, 29) ^ rest) * kMix;
+  return hash ^ hash >> 32;
+}
+
+}  // namespace
+
+// ---- Words and how often they occur
+
+WordCounts::WordCounts() { make_room(kBatch); }
+
+void WordCounts::add_text(Pattern pattern, const Byte* at, const Byte* stop, const Byte* end) {
+  switch (pattern) {
+    case Pattern::french: return add_words<Pattern::french>(at, stop, end);
+    case Pattern::gpt2: return add_words<Pattern::gpt2>(at, stop, end);
+    case Pattern::llama3: return add_words<Pattern::llama3>(at, stop, end);
+    case Pattern::qwen2: return add_words<Pattern::qwen2>(at, stop, end);
+    case Pattern::bloom: return add_words<Pattern::bloom>(at, stop, end);
+  }
+}
+
+template <Pattern kPattern>
+void WordCounts::add_words(const Byte* at, const Byte* stop, const Byte* end) {
+  const Scanner<kPattern> scanner(end);
+  std::array<const Byte*, kBatch> ends;
+  while (at < stop) {
+    const Byte* start = at;
+    std::size_t count = 0;
+    while (count < kBatch && at < stop) ends[count++] = at = scanner.next(at);
+    add_batch(start, ends.data(), count, end);
+  }
+}
+
+// Keys first and their slots asked for, then the counting: the table is larger than the nearest cache.
+void WordCounts::add_batch(const Byte* start, const Byte* const* ends, std::size_t count, const Byte* readable) {
+  make_room(count);
+  std::array<Key, kBatch> keys;
+  const Byte* word = start;
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto size = static_cast<std::size_t>(ends[i] - word);
+    keys[i] = size <= kShort ? short_key(word, size, readable) : Key{0, 0};
+    __builtin_prefetch(&slots_[place(keys[i])]);
+    word = ends[i];
+  }
+  word = start;
+  for (std::size_t i = 0; i < count; ++i) {
+    if (keys[i].high) {
+      add_short(keys[i], 1);
+    } else {
+      add_long(word, static_cast<std::size_t>(ends[i] - word), 1);
+    }
+    word = ends[i];
+  }
+}
+
+void WordCounts::add(const Byte* word, std::size_t size, std::uint64_t times) {
+  make_room(1);
+  if (size <= kShort) {
+    add_short(short_key(word, size, word + size), times);
+  } else {
+    add_long(word, size, times);
+  }
+}
+
+void WordCounts::absorb(WordCounts&& other) {
+  if (other.used_ > used_) std::swap(*this, other);
+  for (const Slot& slot : other.slots_) {
+    if (!slot.times) continue;
+    make_room(1);
+    if (slot.key.high & kLong) {
+      const auto [word, size] = other.spelling(slot);
+      add_long(word, size, slot.times);
+    } else {
+      add_short(slot.key, slot.times);
+    }
+  }
+}
+
+WordCounts::Key WordCounts::short_key(const Byte* word, std::size_t size, const Byte* readable) {
+  static_assert(std::endian::native == std::endian::little, "the size goes into the last byte");
+  Key key{0, 0};
+  if (readable - word >= 16) {
+    std::memcpy(&key, word, 16);
+    const std::uint64_t all = ~std::uint64_t{0};
+    key.low &= size >= 8 ? all : ~(all << 8 * size);
+    key.high &= size <= 8 ? 0 : all >> 8 * (16 - size);
+  } else {
+    std::memcpy(&key, word, size);
+  }
+  key.high |= std::uint64_t{size} << 56;
+  return key;
+}
+
+WordCounts::Spelling WordCounts::spelling(const Slot& slot) const {
+  if (!(slot.key.high & kLong)) {
+    return {reinterpret_cast<const Byte*>(&slot.key), static_cast<std::size_t>(slot.key.high >> 56)};
+  }
+  const Byte* stored = long_words_.data() + (slot.key.high & ~kLong);
+  std::uint64_t size;
+  std::memcpy(&size, stored, 8);
+  return {stored + 8, static_cast<std::size_t>(size)};
+}
+
+std::size_t WordCounts::place(const Key& key) const {
+  return ((key.low ^ std::rotl(key.high * 0xD6E8FEB86659FD93u, 32)) * kMix) >> shift_;
+}
+
+void WordCounts::add_short(const Key& key, std::uint64_t times) {
+  std::size_t at = place(key);
+  while (slots_[at].times && !(slots_[at].key == key)) at = (at + 1) & mask_;
+  used_ += slots_[at].times == 0;
+  slots_[at].key = key;
+  slots_[at].times += times;
+}
+
+// The key of a long word: its hash, and where its bytes lie.
+void WordCounts::add_long(const Byte* word, std::size_t size, std::uint64_t times) {
+  const std::uint64_t hash = hash_bytes(word, size);
+  for (std::size_t at = place({hash, 0});; at = (at + 1) & mask_) {
+    Slot& slot = slots_[at];
+    if (!slot.times) {
+      slot = {{hash, kLong | long_words_.size()}, times};
+      const std::uint64_t stored = size;
+      const auto* bytes = reinterpret_cast<const Byte*>(&stored);
+      long_words_.insert(long_words_.end(), bytes, bytes + 8);
+      long_words_.insert(long_words_.end(), word, word + size);
+      ++used_;
+      return;
+    }
+    if (slot.key.low != hash || !(slot.key.high & kLong)) continue;
+    const auto [known, known_size] = spelling(slot);
+    if (known_size == size && std::memcmp(known, word, size) == 0) {
+      slot.times += times;
+      return;
+    }
+  }
+}
+
+void WordCounts::make_room(std::size_t more) {
+  if (!slots_.empty() && (used_ + more) * 8 <= slots_.size() * 5) return;
+  std::size_t size = std::max<std::size_t>(slots_.size(), 8192);
+  while ((used_ + more) * 8 > size * 5 || size == slots_.size()) size *= 2;
+  std::vector<Slot> old(size);
+  old.swap(slots_);
+  mask_ = size - 1;
+  shift_ = 64 - std::countr_zero(size);
+  for (const Slot& slot : old) {
+    if (slot.times) put(slot);
+  }
+}
+
+void WordCounts::put(const Slot& slot) {
+  const bool is_long = slot.key.high & kLong;
+  std::size_t at = place(is_long ? Key{slot.key.low, 0} : slot.key);
+  while (slots_[at].times) at = (at + 1) & mask_;
+  slots_[at] = slot;
+}
+
+// ---- Texts to words, on several threads
+
+namespace {
+
+constexpr std::size_t kSegment = 1 << 18;  // characters or bytes: what a thread takes at a time, still in its cache
+
+// A part of a text that begins and ends where every pattern cuts.
+struct Segment {
+  std::size_t text, begin, end;
+};
+
+bool ascii_letter(std::uint32_t code) { return (code | 0x20) - 'a' < 26; }
+
+// Past `from`, the next place between a line feed and an ASCII letter, else the end. No word of any pattern goes over
+// it: white space stops before a letter, and only a space, a hyphen or a mark is ever taken along with one.
+template <class Unit>
+std::size_t cut_after(const Unit* text, std::size_t from, std::size_t length) {
+  for (std::size_t at = from; at < length; ++at) {
+    if (text[at] == '\n' && at + 1 < length && ascii_letter(text[at + 1])) return at + 1;
+  }
+  return length;
+}
+
+std::size_t cut_after(const RawText& text, std::size_t from) {
+  if (from >= text.length) return text.length;
+  if (text.width == 2) return cut_after(static_cast<const std::uint16_t*>(text.data), from, text.length);
+  if (text.width == 4) return cut_after(static_cast<const std::uint32_t*>(text.data), from, text.length);
+  return cut_after(static_cast<const Byte*>(text.data), from, text.length);
+}
+
+// What the threads share: the segments in order, grouped so that a group is worth taking.
+class Reading {
+ public:
+  Reading(Pattern pattern, const std::vector<RawText>& texts, const std::function<void()>& check)
+      : pattern_(pattern), texts_(texts), check_(check) {
+    std::size_t filled = kSegment;
+    for (std::size_t text = 0; text < texts.size(); ++text) {
+      for (std::size_t begin = 0; begin < texts[text].length;) {
+        const std::size_t end = cut_after(texts[text], begin + kSegment);
+        if (filled >= kSegment) {
+          groups_.push_back(segments_.size());
+          filled = 0;
+        }
+        segments_.push_back({text, begin, end});
+        filled += end - begin;
+        begin = end;
+      }
+    }
+    last_group_ = groups_.size();
+    groups_.push_back(segments_.size());
+  }
+
+  std::uint64_t run(std::vector<WordCounts>& tables) {
+    const std::size_t threads = std::max<std::size_t>(1, std::min(tables.size(), last_group_.load()));
+    std::vector<std::thread> others;
+    for (std::size_t i = 1; i < threads; ++i) others.emplace_back([&, i] { work(tables[i], false); });
+    work(tables[0], true);
+    for (std::thread& other : others) other.join();
+    if (failure_) std::rethrow_exception(failure_);
+    return bytes_;
+  }
+
+ private:
+  // Groups are taken in order and those before a failure are finished, so that the first bad text is the one reported.
+  void work(WordCounts& table, bool main) {
+    std::vector<Byte> buffer;
+    for (std::size_t group; (group = next_group_++) < last_group_;) {
+      try {
+        if (main) check_();
+        for (std::size_t i = groups_[group]; i < groups_[group + 1]; ++i) add(segments_[i], table, buffer);
+      } catch (...) {
+        fail(group, std::current_exception());
+        return;
+      }
+    }
+  }
+
+  void fail(std::size_t group, std::exception_ptr failure) {
+    const std::lock_guard guard(lock_);
+    if (group > last_group_) return;
+    last_group_ = group;
+    failure_ = std::move(failure);
+  }
+
+  void add(const Segment& segment, WordCounts& table, std::vector<Byte>& buffer) {
+    const RawText& text = texts_[segment.text];
+    if (text.width == 0 || text.width == 5) {
+      const auto* bytes = static_cast<const Byte*>(text.data);
+      if (text.width == 0) check_utf8(segment, bytes);
+      add(table, bytes + segment.begin, bytes + segment.end, bytes + text.length);
+    } else if (text.width == 1) {
+      add_transcoded<std::uint8_t>(segment, table, buffer);
+    } else if (text.width == 2) {
+      add_transcoded<std::uint16_t>(segment, table, buffer);
+    } else {
+      add_transcoded<std::uint32_t>(segment, table, buffer);
+    }
+  }
+
+  void add(WordCounts& table, const Byte* at, const Byte* stop, const Byte* end) {
+    table.add_text(pattern_, at, stop, end);
+    bytes_ += static_cast<std::uint64_t>(stop - at);
+  }
+
+  void check_utf8(const Segment& segment, const Byte* bytes) const {
+    const auto offset = first_invalid(bytes + segment.begin, segment.end - segment.begin);
+    if (!offset) return;
+    const std::size_t place = segment.begin + *offset;
+    char code[3];
+    std::snprintf(code, sizeof code, "%02x", bytes[place]);
+    throw TextError(segment.text,
+                    "not UTF-8: byte 0x" + std::string(code) + " at offset " + std::to_string(place));
+  }
+
+  template <class Unit>
+  void add_transcoded(const Segment& segment, WordCounts& table, std::vector<Byte>& buffer) {
+    const RawText& text = texts_[segment.text];
+    const auto* units = static_cast<const Unit*>(text.data);
+    const bool more = segment.end < text.length;  // then an ASCII letter, which the last word must see behind it
+    const std::size_t length = segment.end - segment.begin + more;
+    constexpr std::size_t kMostBytes = sizeof(Unit) == 4 ? 4 : sizeof(Unit) + 1;
+    if (buffer.size() < kMostBytes * length + 16) buffer.resize(kMostBytes * length + 16);
+    try {
+      const Byte* end = to_utf8(units + segment.begin, length, buffer.data());
+      add(table, buffer.data(), end - more, end);
+    } catch (const std::invalid_argument&) {
+      say_where(segment.text, units, text.length);
+    }
+  }
+
+  // The whole text again, for a message with the place in it.
+  template <class Unit>
+  [[noreturn]] static void say_where(std::size_t place, const Unit* units, std::size_t length) {
+    std::vector<Byte> whole(4 * length);
+    try {
+      to_utf8(units, length, whole.data());
+    } catch (const std::invalid_argument& error) {
+      throw TextError(place, error.what());
+    }
+    throw std::logic_error("a text changed while it was read");
+  }
+
+  const Pattern pattern_;
+  const std::vector<RawText>& texts_;
+  const std::function<void()>& check_;
+  std::vector<Segment> segments_;
+  std::vector<std::size_t> groups_;  // where each begins in segments_
+  std::atomic<std::size_t> next_group_{0}, last_group_{0};
+  std::atomic<std::uint64_t> bytes_{0};
+  std::mutex lock_;
+  std::exception_ptr failure_;
+};
+
+}  // namespace
+
+std::uint64_t count_words(Pattern pattern, const std::vector<RawText>& texts, std::vector<WordCounts>& tables,
+                          const std::function<void()>& check) {
+  return Reading(pattern, texts, check).run(tables);
+}
+
+// ---- Merges
+
+namespace {
+
+// Memory in large blocks, given back all at once.
+class Arena {
+ public:
+  std::uint32_t* take(std::size_t count) {
+    if (count > left_) {
+      left_ = std::max(count, kBlock);
+      blocks_.push_back(std::make_unique_for_overwrite<std::uint32_t[]>(left_));
+      at_ = blocks_.back().get();
+    }
+    left_ -= count;
+    return std::exchange(at_, at_ + count);
+  }
+
+ private:
+  static constexpr std::size_t kBlock = 1 << 18;
+  std::vector<std::unique_ptr<std::uint32_t[]>> blocks_;
+  std::uint32_t* at_ = nullptr;
+  std::size_t left_ = 0;
+};
+
+// Pair of ids -> how often the two are neighbours, by open addressing.
+class PairCounts {
+ public:
+  static std::uint64_t key(std::uint32_t left, std::uint32_t right) { return std::uint64_t{left} << 32 | right; }
+  PairCounts() { grow(1 << 12); }
+  void make_room(std::size_t more) {
+    if ((used_ + more) * 2 > slots_.size()) grow(std::bit_ceil((used_ + more) * 2));
+  }
+  void prefetch(std::uint64_t key) const { __builtin_prefetch(&slots_[place(key)]); }
+  // The count, zero for a pair not seen before; room was made for it.
+  std::int64_t& operator[](std::uint64_t key) {
+    std::size_t at = place(key);
+    while (slots_[at].key != key) {
+      if (slots_[at].key == kFree) {
+        slots_[at].key = key;
+        ++used_;
+        break;
+      }
+      at = (at + 1) & mask_;
+    }
+    return slots_[at].count;
+  }
+
+ private:
+  static constexpr std::uint64_t kFree = ~std::uint64_t{0};
+  struct Slot {
+    std::uint64_t key = kFree;
+    std::int64_t count = 0;
+  };
+  std::size_t place(std::uint64_t key) const { return (key * kMix) >> shift_; }
+  void grow(std::size_t size) {
+    std::vector<Slot> old(size);
+    old.swap(slots_);
+    mask_ = size - 1;
+    shift_ = 64 - std::countr_zero(size);
+    used_ = 0;
+    for (const Slot& slot : old) {
+      if (slot.key != kFree) (*this)[slot.key] = slot.count;
+    }
+  }
+  std::vector<Slot> slots_;
+  std::size_t mask_ = 0;
+  int shift_ = 0;
+  std::size_t used_ = 0;
+};
+
+// A pair and the words that held it when it was queued.
+struct Occurrences {
+  std::uint32_t queued_at;  // how many merges there were: parts two entries of one pair
+  std::uint32_t left, right;
+  std::uint32_t n_words;
+  const std::uint32_t* words() const { return &n_words + 1; }
+  std::uint64_t key() const { return PairCounts::key(left, right); }
+};
+constexpr std::size_t kHeader = sizeof(Occurrences) / sizeof(std::uint32_t);
+
+// Pairs by falling count, then by rising ids. An entry keeps the count it was queued with, and most pairs are rare:
+// those below `level_` wait unsorted in a list for each count, and the heap holds only what may come next.
+class Queue {
+ public:
+  struct Entry {
+    std::int64_t count;
+    Occurrences* where;
+  };
+  void push(std::int64_t count, Occurrences* where) {
+    if (count < level_) {
+      waiting_[count].push_back(where);
+      return;
+    }
+    heap_.push_back({count, where});
+    std::push_heap(heap_.begin(), heap_.end(), later);
+  }
+  // The first entry of at least this count, or nothing.
+  std::optional<Entry> pop(std::int64_t least) {
+    while (heap_.empty()) {
+      if (level_ <= least) return std::nullopt;
+      --level_;
+      for (Occurrences* where : waiting_[level_]) heap_.push_back({level_, where});
+      std::make_heap(heap_.begin(), heap_.end(), later);
+      std::vector<Occurrences*>().swap(waiting_[level_]);
+    }
+    std::pop_heap(heap_.begin(), heap_.end(), later);
+    const Entry first = heap_.back();
+    heap_.pop_back();
+    if (first.count < least) return std::nullopt;
+    return first;
+  }
+
+ private:
+  static constexpr std::int64_t kLevels = 4096;
+  static bool later(const Entry& a, const Entry& b) {
+    if (a.count != b.count) return a.count < b.count;
+    if (a.where->key() != b.where->key()) return a.where->key() > b.where->key();
+    return a.where->queued_at > b.where->queued_at;
+  }
+  std::int64_t level_ = kLevels;
+  std::vector<Entry> heap_;
+  std::array<std::vector<Occurrences*>, kLevels> waiting_;
+};
+
+// All bytes in the order of the characters that stand for them in a vocabulary: those that print stand for themselves,
+// the others follow from U+0100 on.
+std::array<Byte, 256> byte_order() {
+  std::array<Byte, 256> order;
+  for (int byte = 0; byte < 256; ++byte) order[byte] = static_cast<Byte>(byte);
+  std::stable_partition(order.begin(), order.end(), [](Byte byte) {
+    return (byte > 0x20 && byte < 0x7F) || (byte > 0xA0 && byte != 0xAD);
+  });
+  return order;
+}
+
+// The bytes that get an id: those of the corpus and the initial ones; of too many the rarest go, of equally rare ones
+// those whose characters come last. In the order of their characters.
+std::vector<Byte> alphabet(const TrainingSettings& settings, const WordCounts& words) {
+  std::array<std::uint64_t, 256> times{};
+  words.each([&](const Byte* word, std::size_t size, std::uint64_t count) {
+    for (std::size_t i = 0; i < size; ++i) times[word[i]] += count;
+  });
+  std::vector<Byte> kept;
+  for (const Byte byte : byte_order()) {
+    if (settings.initial_alphabet[byte]) times[byte] = UINT64_MAX;
+    if (times[byte]) kept.push_back(byte);
+  }
+  if (settings.limit_alphabet && kept.size() > *settings.limit_alphabet) {
+    std::vector<Byte> by_count = kept;
+    std::stable_sort(by_count.begin(), by_count.end(), [&](Byte a, Byte b) { return times[a] > times[b]; });
+    by_count.resize(*settings.limit_alphabet);
+    std::erase_if(kept, [&](Byte byte) { return std::find(by_count.begin(), by_count.end(), byte) == by_count.end(); });
+  }
+  return kept;
+}
+
+template <class Id>
+class Learner {
+ public:
+  Learner(const TrainingSettings& settings, const WordCounts& words) : settings_(settings) {
+    name_tokens(words);
+    spell(words);
+  }
+
+  Learnt run(const std::function<void(std::size_t, std::size_t)>& progress) {
+    const std::size_t first = learnt_.tokens.size();
+    const std::size_t wanted = settings_.vocab_size > first ? settings_.vocab_size - first : 0;
+    const auto least = static_cast<std::int64_t>(std::max<std::uint64_t>(settings_.min_frequency, 1));
+    while (learnt_.tokens.size() < settings_.vocab_size) {
+      const auto next = queue_.pop(least);
+      if (!next) break;
+      const std::int64_t count = pairs_[next->where->key()];
+      if (count != next->count) {
+        if (count > 0) queue_.push(count, next->where);
+        continue;
+      }
+      if (learnt_.merges.size() % kReport == 0) progress(learnt_.tokens.size() - first, wanted);
+      merge(*next->where);
+    }
+    progress(learnt_.tokens.size() - first, wanted);
+    drop_repeated();
+    return std::move(learnt_);
+  }
+
+ private:
+  static constexpr std::size_t kReport = 256;  // merges between two reports
+  static constexpr std::uint32_t kNoWord = UINT32_MAX;
+
+  struct Word {
+    std::uint32_t start, size;  // in symbols_
+    std::int64_t times;
+  };
+  // What stands beside the pair being merged: how often, and in how many words.
+  struct Neighbour {
+    std::int64_t times = 0;
+    std::uint32_t n_words = 0;
+    std::uint32_t last_word = kNoWord;
+    std::uint32_t* words = nullptr;
+  };
+  struct Seen {
+    std::uint32_t id, word;
+  };
+  // The neighbours on one side of the pair being merged.
+  struct Side {
+    std::vector<Neighbour> by_id;
+    std::vector<std::uint32_t> touched;
+    std::vector<Seen> seen;
+    void add(std::uint32_t id, std::uint32_t word, std::int64_t times) {
+      Neighbour& neighbour = by_id[id];
+      if (neighbour.last_word == kNoWord) touched.push_back(id);
+      neighbour.times += times;
+      if (neighbour.last_word == word) return;
+      neighbour.last_word = word;
+      ++neighbour.n_words;
+      seen.push_back({id, word});
+    }
+    void clear() {
+      for (const std::uint32_t id : touched) by_id[id] = {};
+      touched.clear();
+      seen.clear();
+    }
+  };
+
+  void name_tokens(const WordCounts& words) {
+    for (const auto& special : settings_.special_tokens) {
+      if (special) id_of_.try_emplace(*special, static_cast<std::uint32_t>(learnt_.tokens.size()));
+      learnt_.tokens.push_back(special.value_or(""));
+      lengths_.push_back(0);
+      for (Side* side : {&before_, &after_}) side->by_id.emplace_back();
+    }
+    id_of_byte_.fill(kNoWord);
+    for (const Byte byte : alphabet(settings_, words)) id_of_byte_[byte] = token(std::string(1, byte));
+    // A byte that was left out is still known if a special token is written like it.
+    for (int byte = 0; byte < 256; ++byte) {
+      const auto known = id_of_.find(std::string(1, static_cast<char>(byte)));
+      if (known != id_of_.end()) id_of_byte_[byte] = known->second;
+      if (id_of_byte_[byte] != kNoWord) lengths_[id_of_byte_[byte]] = 1;
+    }
+  }
+
+  // The id of these bytes, a new one if need be.
+  std::uint32_t token(const std::string& bytes) {
+    const auto [known, is_new] = id_of_.try_emplace(bytes, static_cast<std::uint32_t>(learnt_.tokens.size()));
+    if (is_new) {
+      learnt_.tokens.push_back(bytes);
+      lengths_.push_back(bytes.size());
+      for (Side* side : {&before_, &after_}) side->by_id.emplace_back();
+    }
+    return known->second;
+  }
+
+  // Writes every word in ids, and counts and queues the pairs of bytes: by a table over all 65,536 of them.
+  void spell(const WordCounts& words) {
+    struct Pair {
+      std::int64_t times = 0;
+      std::uint32_t n_words = 0;
+      Occurrences* where = nullptr;
+    };
+    std::vector<Pair> pairs(1 << 16);
+    std::vector<Byte> kept;  // every word's bytes that have an id, one after the other
+    words_.reserve(words.size());
+    words.each([&](const Byte* word, std::size_t size, std::uint64_t times) {
+      const std::size_t start = kept.size();
+      for (std::size_t i = 0; i < size; ++i) {
+        if (id_of_byte_[word[i]] == kNoWord) continue;
+        if (kept.size() > start) {
+          Pair& pair = pairs[kept.back() << 8 | word[i]];
+          pair.times += static_cast<std::int64_t>(times);
+          ++pair.n_words;
+        }
+        kept.push_back(word[i]);
+      }
+      words_.push_back({static_cast<std::uint32_t>(start), static_cast<std::uint32_t>(kept.size() - start),
+                        static_cast<std::int64_t>(times)});
+    });
+    if (kept.size() > UINT32_MAX || words_.size() >= kNoWord) {
+      throw std::length_error("the distinct words of the corpus hold more than 4 GiB");
+    }
+    for (int place = 0; place < 1 << 16; ++place) {
+      Pair& pair = pairs[place];
+      if (pair.n_words) pair.where = occurrences(id_of_byte_[place >> 8], id_of_byte_[place & 0xFF], pair.n_words);
+    }
+    for (std::uint32_t word = 0; word < words_.size(); ++word) {
+      const Byte* bytes = kept.data() + words_[word].start;
+      for (std::uint32_t i = 1; i < words_[word].size; ++i) add_word(*pairs[bytes[i - 1] << 8 | bytes[i]].where, word);
+    }
+    for (const Pair& pair : pairs) {
+      if (!pair.n_words) continue;
+      pairs_.make_room(1);
+      pairs_[pair.where->key()] = pair.times;
+      queue_.push(pair.times, pair.where);
+    }
+    symbols_.resize(kept.size());
+    for (std::size_t i = 0; i < kept.size(); ++i) symbols_[i] = static_cast<Id>(id_of_byte_[kept[i]]);
+  }
+
+  // Room for the words of a pair; add_word fills it.
+  Occurrences* occurrences(std::uint32_t left, std::uint32_t right, std::size_t n_words) {
+    auto* where = reinterpret_cast<Occurrences*>(arena_.take(kHeader + n_words));
+    *where = {static_cast<std::uint32_t>(learnt_.merges.size()), left, right, 0};
+    return where;
+  }
+  static void add_word(Occurrences& where, std::uint32_t word) {
+    (&where.n_words)[1 + where.n_words] = word;
+    ++where.n_words;
+  }
+
+  void merge(const Occurrences& pair) {
+    const std::uint32_t joined = token(learnt_.tokens[pair.left] + learnt_.tokens[pair.right]);
+    lengths_[joined] = lengths_[pair.left] + lengths_[pair.right];
+    learnt_.merges.push_back({pair.left, pair.right, joined});
+    rewrite(pair, static_cast<Id>(joined));
+    count_changes(pair, joined);
+    queue_new_pairs(joined);
+    before_.clear();
+    after_.clear();
+  }
+
+  // Puts the joined token into every word that has the pair, the leftmost first; notes what stands beside it.
+  void rewrite(const Occurrences& pair, Id joined) {
+    const auto left = static_cast<Id>(pair.left), right = static_cast<Id>(pair.right);
+    for (std::uint32_t place = 0; place < pair.n_words; ++place) {
+      const std::uint32_t index = pair.words()[place];
+      Word& word = words_[index];
+      Id* symbols = symbols_.data() + word.start;
+      const std::uint32_t size = word.size;
+      std::uint32_t out = 0;
+      for (std::uint32_t i = 0; i < size; ++out) {
+        if (symbols[i] != left || i + 1 == size || symbols[i + 1] != right) {
+          symbols[out] = symbols[i++];
+          continue;
+        }
+        if (out > 0) before_.add(symbols[out - 1], index, word.times);
+        symbols[out] = joined;
+        i += 2;
+        if (i < size) after_.add(symbols[i], index, word.times);
+      }
+      word.size = out;
+    }
+  }
+
+  // As the library counts: the merged pair itself keeps its count, its neighbours change theirs.
+  void count_changes(const Occurrences& pair, std::uint32_t joined) {
+    pairs_.make_room(2 * (before_.touched.size() + after_.touched.size()));
+    for (const std::uint32_t id : before_.touched) {
+      const std::int64_t times = before_.by_id[id].times;
+      pairs_[PairCounts::key(id, pair.left)] -= times;
+      if (fits(id, joined)) pairs_[PairCounts::key(id, joined)] += times;
+    }
+    for (const std::uint32_t id : after_.touched) {
+      const std::int64_t times = after_.by_id[id].times;
+      pairs_[PairCounts::key(pair.right, id)] -= times;
+      if (fits(joined, id)) pairs_[PairCounts::key(joined, id)] += times;
+    }
+  }
+
+  bool fits(std::uint32_t left, std::uint32_t right) const {
+    return lengths_[left] + lengths_[right] < settings_.max_token_length;
+  }
+
+  void queue_new_pairs(std::uint32_t joined) {
+    // Both sides see the pair (joined, joined) where `joined` was a token before: one entry for the two.
+    Neighbour& twice = before_.by_id[joined];
+    const Neighbour& again = after_.by_id[joined];
+    const bool both = twice.n_words && again.n_words;
+    for (const std::uint32_t id : before_.touched) {
+      const std::uint32_t n_words = before_.by_id[id].n_words + (both && id == joined ? again.n_words : 0);
+      before_.by_id[id].where = occurrences(id, joined, n_words);
+    }
+    for (const std::uint32_t id : after_.touched) {
+      after_.by_id[id].where = both && id == joined ? twice.where : occurrences(joined, id, after_.by_id[id].n_words);
+    }
+    for (Side* side : {&before_, &after_}) {
+      for (const Seen& seen : side->seen) add_word(*side->by_id[seen.id].where, seen.word);
+      for (const std::uint32_t id : side->touched) {
+        if (both && side == &after_ && id == joined) continue;
+        Occurrences* where = side->by_id[id].where;
+        const std::int64_t count = fits(where->left, where->right) ? pairs_[where->key()] : 0;
+        if (count > 0) queue_.push(count, where);
+      }
+    }
+  }
+
+  // A pair can be merged twice where two spellings make one token; like the library, keep the last.
+  void drop_repeated() {
+    std::unordered_map<std::uint64_t, std::size_t> last;
+    auto& merges = learnt_.merges;
+    for (std::size_t i = 0; i < merges.size(); ++i) last[PairCounts::key(merges[i].left, merges[i].right)] = i;
+    if (last.size() == merges.size()) return;
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < merges.size(); ++i) {
+      if (last[PairCounts::key(merges[i].left, merges[i].right)] == i) merges[kept++] = merges[i];
+    }
+    merges.resize(kept);
+  }
+
+  const TrainingSettings& settings_;
+  Learnt learnt_;
+  std::unordered_map<std::string, std::uint32_t> id_of_;
+  std::array<std::uint32_t, 256> id_of_byte_;
+  std::vector<std::size_t> lengths_;  // of each token, in bytes
+  std::vector<Word> words_;
+  std::vector<Id> symbols_;
+  PairCounts pairs_;
+  Queue queue_;
+  Arena arena_;
+  Side before_, after_;
+};
+
+}  // namespace
+
+Learnt learn_merges(const TrainingSettings& settings, const WordCounts& words,
+                    const std::function<void(std::size_t, std::size_t)>& progress) {
+  // Most vocabularies fit 16 bits; the words then take half the memory and half the cache.
+  if (std::max(settings.vocab_size, settings.special_tokens.size() + 256) < 65'536) {
+    return Learner<std::uint16_t>(settings, words).run(progress);
+  }
+  return Learner<std::uint32_t>(settings, words).run(progress);
+}
+
+}  // namespace jarvis::bpe

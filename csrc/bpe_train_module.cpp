@@ -1,0 +1,126 @@
+// The trainer for Python: jarvis_nano._bpe.WordCounter and train. kernels/bpe/trainer.py is its public face.
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include "bpe_train.h"
+
+namespace py = pybind11;
+
+namespace jarvis::bpe {
+namespace {
+
+// A str where Python stores it, or bytes; valid while the object lives.
+RawText raw_text(py::handle object, std::size_t place) {
+  PyObject* raw = object.ptr();
+  if (PyUnicode_Check(raw)) {
+    const int width = PyUnicode_IS_ASCII(raw) ? 5 : static_cast<int>(PyUnicode_KIND(raw));
+    return {PyUnicode_DATA(raw), static_cast<std::size_t>(PyUnicode_GET_LENGTH(raw)), width};
+  }
+  if (PyBytes_Check(raw)) return {PyBytes_AS_STRING(raw), static_cast<std::size_t>(PyBytes_GET_SIZE(raw)), 0};
+  throw py::type_error("text " + std::to_string(place) + " is a " + Py_TYPE(raw)->tp_name +
+                       "; expected a str or bytes");
+}
+
+// Ctrl-C ends the work: called where the interpreter lock is free.
+void check_signals() {
+  const py::gil_scoped_acquire locked;
+  if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+}
+
+// Words counted so far, a table a thread.
+class WordCounter {
+ public:
+  WordCounter(const std::string& pattern, std::size_t threads) : pattern_(pattern_named(pattern)), tables_(threads) {}
+
+  // The bytes of UTF-8 in the texts. A refused text leaves the counts half done: then nothing more is taken.
+  std::uint64_t add(const py::list& texts) {
+    if (broken_) throw py::value_error("an earlier text was refused or the counting interrupted: start again");
+    std::vector<py::object> held;  // the list may change while the lock is free; what it held does not
+    std::vector<RawText> raw;
+    for (py::handle text : texts) {
+      raw.push_back(raw_text(text, texts_ + raw.size()));
+      held.push_back(py::reinterpret_borrow<py::object>(text));
+    }
+    broken_ = true;
+    std::uint64_t bytes;
+    try {
+      const py::gil_scoped_release unlocked;
+      bytes = count_words(pattern_, raw, tables_, check_signals);
+    } catch (const TextError& error) {
+      throw py::value_error("text " + std::to_string(texts_ + error.text) + ": " + error.what());
+    }
+    broken_ = false;
+    texts_ += raw.size();
+    return bytes;
+  }
+
+  py::tuple learn(TrainingSettings settings, const py::object& progress) {
+    if (broken_) throw py::value_error("an earlier text was refused or the counting interrupted: start again");
+    Learnt learnt;
+    {
+      const py::gil_scoped_release unlocked;
+      gather();
+      learnt = learn_merges(settings, tables_[0], [&](std::size_t done, std::size_t wanted) {
+        const py::gil_scoped_acquire locked;
+        if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+        if (!progress.is_none()) progress(done, wanted);
+      });
+    }
+    py::list tokens(learnt.tokens.size()), merges(learnt.merges.size());
+    for (std::size_t i = 0; i < learnt.tokens.size(); ++i) tokens[i] = py::bytes(learnt.tokens[i]);
+    for (std::size_t i = 0; i < learnt.merges.size(); ++i) {
+      merges[i] = py::make_tuple(learnt.merges[i].left, learnt.merges[i].right);
+    }
+    return py::make_tuple(tokens, merges);
+  }
+
+  std::size_t distinct() {
+    gather();
+    return tables_[0].size();
+  }
+  std::size_t memory() const {
+    std::size_t bytes = 0;
+    for (const WordCounts& table : tables_) bytes += table.memory();
+    return bytes;
+  }
+
+ private:
+  void gather() {
+    for (std::size_t i = 1; i < tables_.size(); ++i) {
+      if (tables_[i].size()) tables_[0].absorb(std::exchange(tables_[i], WordCounts()));
+    }
+  }
+
+  const Pattern pattern_;
+  std::vector<WordCounts> tables_;
+  std::size_t texts_ = 0;
+  bool broken_ = false;
+};
+
+py::tuple learn(WordCounter& counter, std::size_t vocab_size, std::uint64_t min_frequency,
+                std::optional<std::size_t> limit_alphabet, std::optional<std::size_t> max_token_length,
+                const std::string& initial_alphabet, std::vector<std::optional<std::string>> special_tokens,
+                const py::object& progress) {
+  TrainingSettings settings;
+  settings.vocab_size = vocab_size;
+  settings.min_frequency = min_frequency;
+  settings.limit_alphabet = limit_alphabet;
+  settings.max_token_length = max_token_length.value_or(SIZE_MAX);
+  for (const char byte : initial_alphabet) settings.initial_alphabet[static_cast<Byte>(byte)] = true;
+  settings.special_tokens = std::move(special_tokens);
+  return counter.learn(std::move(settings), progress);
+}
+
+}  // namespace
+
+void bind_trainer(py::module_& module) {
+  py::class_<WordCounter>(module, "WordCounter")
+      .def(py::init<const std::string&, std::size_t>(), py::arg("scanner"), py::arg("threads"))
+      .def("add", &WordCounter::add, py::arg("texts"))
+      .def("learn", &learn, py::kw_only(), py::arg("vocab_size"), py::arg("min_frequency"), py::arg("limit_alphabet"),
+           py::arg("max_token_length"), py::arg("initial_alphabet"), py::arg("special_tokens"), py::arg("progress"))
+      .def_property_readonly("distinct_words", &WordCounter::distinct)
+      .def_property_readonly("memory", &WordCounter::memory);
+}
+
+}  // namespace jarvis::bpe

@@ -9,8 +9,10 @@
 #include <mutex>
 #include <thread>
 #include <unordered_map>
+#include <utility>
 
 #include "bpe_scan.h"
+#include "bpe_utf8.h"
 
 namespace jarvis::bpe {
 
@@ -293,8 +295,7 @@ class Reading {
     const std::size_t place = segment.begin + *offset;
     char code[3];
     std::snprintf(code, sizeof code, "%02x", bytes[place]);
-    throw TextError(segment.text,
-                    "not UTF-8: byte 0x" + std::string(code) + " at offset " + std::to_string(place));
+    throw TextError(segment.text, "byte 0x" + std::string(code) + " at offset " + std::to_string(place));
   }
 
   template <class Unit>
@@ -320,7 +321,8 @@ class Reading {
     try {
       to_utf8(units, length, whole.data());
     } catch (const std::invalid_argument& error) {
-      throw TextError(place, error.what());
+      const std::string message = error.what();
+      throw TextError(place, message.substr(0, message.find(": not UTF-8")));
     }
     throw std::logic_error("a text changed while it was read");
   }
@@ -540,7 +542,7 @@ class Learner {
     std::int64_t times = 0;
     std::uint32_t n_words = 0;
     std::uint32_t last_word = kNoWord;
-    std::uint32_t* words = nullptr;
+    Occurrences* where = nullptr;
   };
   struct Seen {
     std::uint32_t id, word;

@@ -2,6 +2,9 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
+#include <utility>
+
 #include "bpe_train.h"
 
 namespace py = pybind11;
@@ -17,8 +20,8 @@ RawText raw_text(py::handle object, std::size_t place) {
     return {PyUnicode_DATA(raw), static_cast<std::size_t>(PyUnicode_GET_LENGTH(raw)), width};
   }
   if (PyBytes_Check(raw)) return {PyBytes_AS_STRING(raw), static_cast<std::size_t>(PyBytes_GET_SIZE(raw)), 0};
-  throw py::type_error("text " + std::to_string(place) + " is a " + Py_TYPE(raw)->tp_name +
-                       "; expected a str or bytes");
+  throw py::type_error("text " + std::to_string(place) + " of the corpus is a " + Py_TYPE(raw)->tp_name +
+                       "; expected str or bytes");
 }
 
 // Ctrl-C ends the work: called where the interpreter lock is free.
@@ -27,6 +30,8 @@ void check_signals() {
   if (PyErr_CheckSignals() != 0) throw py::error_already_set();
 }
 
+constexpr const char* kBroken = "the counting was interrupted or a text refused; start again with a new trainer";
+
 // Words counted so far, a table a thread.
 class WordCounter {
  public:
@@ -34,11 +39,11 @@ class WordCounter {
 
   // The bytes of UTF-8 in the texts. A refused text leaves the counts half done: then nothing more is taken.
   std::uint64_t add(const py::list& texts) {
-    if (broken_) throw py::value_error("an earlier text was refused or the counting interrupted: start again");
+    if (broken_) throw py::value_error(kBroken);
     std::vector<py::object> held;  // the list may change while the lock is free; what it held does not
     std::vector<RawText> raw;
     for (py::handle text : texts) {
-      raw.push_back(raw_text(text, texts_ + raw.size()));
+      raw.push_back(raw_text(text, texts_ + raw.size() + 1));
       held.push_back(py::reinterpret_borrow<py::object>(text));
     }
     broken_ = true;
@@ -47,15 +52,16 @@ class WordCounter {
       const py::gil_scoped_release unlocked;
       bytes = count_words(pattern_, raw, tables_, check_signals);
     } catch (const TextError& error) {
-      throw py::value_error("text " + std::to_string(texts_ + error.text) + ": " + error.what());
+      throw py::value_error("text " + std::to_string(texts_ + error.text + 1) + " of the corpus is not UTF-8: " +
+                            error.what());
     }
     broken_ = false;
     texts_ += raw.size();
     return bytes;
   }
 
-  py::tuple learn(TrainingSettings settings, const py::object& progress) {
-    if (broken_) throw py::value_error("an earlier text was refused or the counting interrupted: start again");
+  Learnt learn(const TrainingSettings& settings, const py::object& progress) {
+    if (broken_) throw py::value_error(kBroken);
     Learnt learnt;
     {
       const py::gil_scoped_release unlocked;
@@ -66,12 +72,7 @@ class WordCounter {
         if (!progress.is_none()) progress(done, wanted);
       });
     }
-    py::list tokens(learnt.tokens.size()), merges(learnt.merges.size());
-    for (std::size_t i = 0; i < learnt.tokens.size(); ++i) tokens[i] = py::bytes(learnt.tokens[i]);
-    for (std::size_t i = 0; i < learnt.merges.size(); ++i) {
-      merges[i] = py::make_tuple(learnt.merges[i].left, learnt.merges[i].right);
-    }
-    return py::make_tuple(tokens, merges);
+    return learnt;
   }
 
   std::size_t distinct() {
@@ -97,18 +98,44 @@ class WordCounter {
   bool broken_ = false;
 };
 
+// The text that stands for a token's bytes in a vocabulary: a character of `alphabet` for each.
+py::str spelt(const std::string& bytes, const std::u16string& alphabet) {
+  std::u16string text(bytes.size(), 0);
+  std::transform(bytes.begin(), bytes.end(), text.begin(), [&](char byte) { return alphabet[static_cast<Byte>(byte)]; });
+  PyObject* made = PyUnicode_FromKindAndData(PyUnicode_2BYTE_KIND, text.data(), static_cast<Py_ssize_t>(text.size()));
+  if (!made) throw py::error_already_set();
+  return py::reinterpret_steal<py::str>(made);
+}
+
+// The merges as a list of pairs of texts, and the vocabulary as a dict of texts to ids.
 py::tuple learn(WordCounter& counter, std::size_t vocab_size, std::uint64_t min_frequency,
                 std::optional<std::size_t> limit_alphabet, std::optional<std::size_t> max_token_length,
-                const std::string& initial_alphabet, std::vector<std::optional<std::string>> special_tokens,
+                const std::string& initial_alphabet, const py::list& special_tokens, const std::u16string& alphabet,
                 const py::object& progress) {
+  if (alphabet.size() != 256) throw py::value_error("expected a character for each of the 256 bytes");
   TrainingSettings settings;
   settings.vocab_size = vocab_size;
   settings.min_frequency = min_frequency;
   settings.limit_alphabet = limit_alphabet;
   settings.max_token_length = max_token_length.value_or(SIZE_MAX);
   for (const char byte : initial_alphabet) settings.initial_alphabet[static_cast<Byte>(byte)] = true;
-  settings.special_tokens = std::move(special_tokens);
-  return counter.learn(std::move(settings), progress);
+  std::vector<py::str> texts;
+  for (py::handle token : special_tokens) {
+    const auto [text, bytes] = token.cast<std::pair<py::str, std::optional<std::string>>>();
+    texts.push_back(text);
+    settings.special_tokens.push_back(bytes);
+  }
+  const Learnt learnt = counter.learn(settings, progress);
+  py::dict vocab;
+  for (std::size_t id = 0; id < learnt.tokens.size(); ++id) {
+    if (id >= texts.size()) texts.push_back(spelt(learnt.tokens[id], alphabet));
+    vocab[texts[id]] = id;
+  }
+  py::list merges(learnt.merges.size());
+  for (std::size_t i = 0; i < learnt.merges.size(); ++i) {
+    merges[i] = py::make_tuple(texts[learnt.merges[i].left], texts[learnt.merges[i].right]);
+  }
+  return py::make_tuple(merges, vocab);
 }
 
 }  // namespace
@@ -118,7 +145,8 @@ void bind_trainer(py::module_& module) {
       .def(py::init<const std::string&, std::size_t>(), py::arg("scanner"), py::arg("threads"))
       .def("add", &WordCounter::add, py::arg("texts"))
       .def("learn", &learn, py::kw_only(), py::arg("vocab_size"), py::arg("min_frequency"), py::arg("limit_alphabet"),
-           py::arg("max_token_length"), py::arg("initial_alphabet"), py::arg("special_tokens"), py::arg("progress"))
+           py::arg("max_token_length"), py::arg("initial_alphabet"), py::arg("special_tokens"), py::arg("alphabet"),
+           py::arg("progress"))
       .def_property_readonly("distinct_words", &WordCounter::distinct)
       .def_property_readonly("memory", &WordCounter::memory);
 }

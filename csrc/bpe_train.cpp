@@ -420,7 +420,9 @@ struct Occurrences {
   std::uint32_t queued_at;  // how many merges there were: parts two entries of one pair
   std::uint32_t left, right;
   std::uint32_t n_words;
+  std::uint32_t* words() { return &n_words + 1; }
   const std::uint32_t* words() const { return &n_words + 1; }
+  std::uint32_t last() const { return words()[n_words - 1]; }
   std::uint64_t key() const { return PairCounts::key(left, right); }
 };
 constexpr std::size_t kHeader = sizeof(Occurrences) / sizeof(std::uint32_t);
@@ -533,10 +535,13 @@ class Learner {
   static constexpr std::size_t kReport = 256;  // merges between two reports
   static constexpr std::uint32_t kNoWord = UINT32_MAX;
 
+  // A word, or a piece of a long one: a visit then costs a piece, not a megabyte. Pieces of a word follow each other.
   struct Word {
-    std::uint32_t start, size;  // in symbols_
+    std::uint32_t start;  // in symbols_
+    std::uint32_t size : 30, goes_on : 1, came_before : 1;
     std::int64_t times;
   };
+  static constexpr std::size_t kPiece = 256;
   // What stands beside the pair being merged: how often, and in how many words.
   struct Neighbour {
     std::int64_t times = 0;
@@ -601,35 +606,37 @@ class Learner {
     struct Pair {
       std::int64_t times = 0;
       std::uint32_t n_words = 0;
+      std::uint32_t last_word = kNoWord;  // a word is listed once, however often it has the pair
       Occurrences* where = nullptr;
     };
     std::vector<Pair> pairs(1 << 16);
     std::vector<Byte> kept;  // every word's bytes that have an id, one after the other
     words_.reserve(words.size());
     words.each([&](const Byte* word, std::size_t size, std::uint64_t times) {
-      const std::size_t start = kept.size();
+      const std::size_t start = kept.size(), first = words_.size();
       for (std::size_t i = 0; i < size; ++i) {
         if (id_of_byte_[word[i]] == kNoWord) continue;
         if (kept.size() > start) {
+          const auto piece = static_cast<std::uint32_t>(first + (kept.size() - 1 - start) / kPiece);
           Pair& pair = pairs[kept.back() << 8 | word[i]];
           pair.times += static_cast<std::int64_t>(times);
-          ++pair.n_words;
+          pair.n_words += std::exchange(pair.last_word, piece) != piece;
         }
         kept.push_back(word[i]);
       }
-      words_.push_back({static_cast<std::uint32_t>(start), static_cast<std::uint32_t>(kept.size() - start),
-                        static_cast<std::int64_t>(times)});
+      add_pieces(start, kept.size(), static_cast<std::int64_t>(times));
     });
-    if (kept.size() > UINT32_MAX || words_.size() >= kNoWord) {
-      throw std::length_error("the distinct words of the corpus hold more than 4 GiB");
-    }
     for (int place = 0; place < 1 << 16; ++place) {
       Pair& pair = pairs[place];
       if (pair.n_words) pair.where = occurrences(id_of_byte_[place >> 8], id_of_byte_[place & 0xFF], pair.n_words);
     }
-    for (std::uint32_t word = 0; word < words_.size(); ++word) {
-      const Byte* bytes = kept.data() + words_[word].start;
-      for (std::uint32_t i = 1; i < words_[word].size; ++i) add_word(*pairs[bytes[i - 1] << 8 | bytes[i]].where, word);
+    for (std::uint32_t index = 0; index < words_.size(); ++index) {
+      const Word& word = words_[index];
+      const Byte* bytes = kept.data() + word.start;
+      for (std::uint32_t i = 1; i < word.size + (word.goes_on ? 1u : 0u); ++i) {
+        Occurrences& where = *pairs[bytes[i - 1] << 8 | bytes[i]].where;
+        if (!where.n_words || where.last() != index) add_word(where, index);
+      }
     }
     for (const Pair& pair : pairs) {
       if (!pair.n_words) continue;
@@ -641,6 +648,17 @@ class Learner {
     for (std::size_t i = 0; i < kept.size(); ++i) symbols_[i] = static_cast<Id>(id_of_byte_[kept[i]]);
   }
 
+  void add_pieces(std::size_t start, std::size_t end, std::int64_t times) {
+    if (end > UINT32_MAX || words_.size() + (end - start) / kPiece + 1 >= kNoWord) {
+      throw std::length_error("the distinct words of the corpus hold more than 4 GiB");
+    }
+    for (std::size_t at = start; at < end; at += kPiece) {
+      const std::size_t size = std::min(kPiece, end - at);
+      words_.push_back({static_cast<std::uint32_t>(at), static_cast<std::uint32_t>(size), at + size < end, at > start,
+                        times});
+    }
+  }
+
   // Room for the words of a pair; add_word fills it.
   Occurrences* occurrences(std::uint32_t left, std::uint32_t right, std::size_t n_words) {
     auto* where = reinterpret_cast<Occurrences*>(arena_.take(kHeader + n_words));
@@ -648,8 +666,7 @@ class Learner {
     return where;
   }
   static void add_word(Occurrences& where, std::uint32_t word) {
-    (&where.n_words)[1 + where.n_words] = word;
-    ++where.n_words;
+    where.words()[where.n_words++] = word;
   }
 
   void merge(const Occurrences& pair) {
@@ -669,6 +686,10 @@ class Learner {
     for (std::uint32_t place = 0; place < pair.n_words; ++place) {
       const std::uint32_t index = pair.words()[place];
       Word& word = words_[index];
+      if (word.goes_on || word.came_before) {
+        rewrite_piece(index, left, right, joined);
+        continue;
+      }
       Id* symbols = symbols_.data() + word.start;
       const std::uint32_t size = word.size;
       std::uint32_t out = 0;
@@ -684,6 +705,54 @@ class Learner {
       }
       word.size = out;
     }
+  }
+
+  // The same for a piece of a long word, whose neighbours may lie in other pieces. A pair that lies in two belongs to
+  // the one where it begins.
+  void rewrite_piece(std::uint32_t index, Id left, Id right, Id joined) {
+    Word& word = words_[index];
+    Id* symbols = symbols_.data() + word.start;
+    std::uint32_t out = 0;
+    for (std::uint32_t i = 0; i < word.size; ++out) {
+      const std::uint32_t other = i + 1 < word.size ? index : piece_after(index);
+      const Id* next = other == index ? symbols + i + 1 : first_of(other);
+      if (symbols[i] != left || !next || *next != right) {
+        symbols[out] = symbols[i++];
+        continue;
+      }
+      const std::uint32_t earlier = out > 0 ? index : piece_before(index);
+      if (earlier == index) {
+        before_.add(symbols[out - 1], index, word.times);
+      } else if (earlier != kNoWord) {
+        before_.add(symbols_[words_[earlier].start + words_[earlier].size - 1], earlier, word.times);
+      }
+      symbols[out] = joined;
+      i += other == index ? 2 : 1;
+      if (other != index) {
+        ++words_[other].start;
+        --words_[other].size;
+      }
+      const Id* after = i < word.size ? symbols + i : first_of(piece_after(index));
+      if (after) after_.add(*after, index, word.times);
+    }
+    word.size = out;
+  }
+
+  // The nearest piece of the same word that is not used up, or kNoWord.
+  std::uint32_t piece_after(std::uint32_t index) const {
+    while (words_[index].goes_on) {
+      if (words_[++index].size) return index;
+    }
+    return kNoWord;
+  }
+  std::uint32_t piece_before(std::uint32_t index) const {
+    while (words_[index].came_before) {
+      if (words_[--index].size) return index;
+    }
+    return kNoWord;
+  }
+  const Id* first_of(std::uint32_t index) const {
+    return index == kNoWord ? nullptr : symbols_.data() + words_[index].start;
   }
 
   // As the library counts: the merged pair itself keeps its count, its neighbours change theirs.
@@ -719,6 +788,7 @@ class Learner {
     }
     for (Side* side : {&before_, &after_}) {
       for (const Seen& seen : side->seen) add_word(*side->by_id[seen.id].where, seen.word);
+      if (both && side == &after_) std::sort(twice.where->words(), twice.where->words() + twice.where->n_words);
       for (const std::uint32_t id : side->touched) {
         if (both && side == &after_ && id == joined) continue;
         Occurrences* where = side->by_id[id].where;

@@ -415,9 +415,9 @@ class PairCounts {
   std::size_t used_ = 0;
 };
 
-// A pair and the words that held it when it was queued.
+// A pair and the words that hold it. A pair is queued once, when the younger of its tokens is made: no other merge makes
+// that token again, since what lies within its bytes is merged alike wherever they stand.
 struct Occurrences {
-  std::uint32_t queued_at;  // how many merges there were: parts two entries of one pair
   std::uint32_t left, right;
   std::uint32_t n_words;
   std::uint32_t* words() { return &n_words + 1; }
@@ -463,8 +463,7 @@ class Queue {
   static constexpr std::int64_t kLevels = 4096;
   static bool later(const Entry& a, const Entry& b) {
     if (a.count != b.count) return a.count < b.count;
-    if (a.where->key() != b.where->key()) return a.where->key() > b.where->key();
-    return a.where->queued_at > b.where->queued_at;
+    return a.where->key() > b.where->key();
   }
   std::int64_t level_ = kLevels;
   std::vector<Entry> heap_;
@@ -527,7 +526,6 @@ class Learner {
       merge(*next->where);
     }
     progress(learnt_.tokens.size() - first, wanted);
-    drop_repeated();
     return std::move(learnt_);
   }
 
@@ -662,7 +660,7 @@ class Learner {
   // Room for the words of a pair; add_word fills it.
   Occurrences* occurrences(std::uint32_t left, std::uint32_t right, std::size_t n_words) {
     auto* where = reinterpret_cast<Occurrences*>(arena_.take(kHeader + n_words));
-    *where = {static_cast<std::uint32_t>(learnt_.merges.size()), left, right, 0};
+    *where = {left, right, 0};
     return where;
   }
   static void add_word(Occurrences& where, std::uint32_t word) {
@@ -775,40 +773,20 @@ class Learner {
   }
 
   void queue_new_pairs(std::uint32_t joined) {
-    // Both sides see the pair (joined, joined) where `joined` was a token before: one entry for the two.
-    Neighbour& twice = before_.by_id[joined];
-    const Neighbour& again = after_.by_id[joined];
-    const bool both = twice.n_words && again.n_words;
     for (const std::uint32_t id : before_.touched) {
-      const std::uint32_t n_words = before_.by_id[id].n_words + (both && id == joined ? again.n_words : 0);
-      before_.by_id[id].where = occurrences(id, joined, n_words);
+      before_.by_id[id].where = occurrences(id, joined, before_.by_id[id].n_words);
     }
     for (const std::uint32_t id : after_.touched) {
-      after_.by_id[id].where = both && id == joined ? twice.where : occurrences(joined, id, after_.by_id[id].n_words);
+      after_.by_id[id].where = occurrences(joined, id, after_.by_id[id].n_words);
     }
     for (Side* side : {&before_, &after_}) {
       for (const Seen& seen : side->seen) add_word(*side->by_id[seen.id].where, seen.word);
-      if (both && side == &after_) std::sort(twice.where->words(), twice.where->words() + twice.where->n_words);
       for (const std::uint32_t id : side->touched) {
-        if (both && side == &after_ && id == joined) continue;
         Occurrences* where = side->by_id[id].where;
         const std::int64_t count = fits(where->left, where->right) ? pairs_[where->key()] : 0;
         if (count > 0) queue_.push(count, where);
       }
     }
-  }
-
-  // A pair can be merged twice where two spellings make one token; like the library, keep the last.
-  void drop_repeated() {
-    std::unordered_map<std::uint64_t, std::size_t> last;
-    auto& merges = learnt_.merges;
-    for (std::size_t i = 0; i < merges.size(); ++i) last[PairCounts::key(merges[i].left, merges[i].right)] = i;
-    if (last.size() == merges.size()) return;
-    std::size_t kept = 0;
-    for (std::size_t i = 0; i < merges.size(); ++i) {
-      if (last[PairCounts::key(merges[i].left, merges[i].right)] == i) merges[kept++] = merges[i];
-    }
-    merges.resize(kept);
   }
 
   const TrainingSettings& settings_;

@@ -6,7 +6,9 @@ Writing the folder of a tokenizer is jarvis_nano/tokenizer_training.py.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+
+from jarvis_nano.errors import UserError
 
 from .op import extension
 from .patterns import TRAINABLE, byte_alphabet
@@ -40,7 +42,7 @@ class BpeTrainer:
     Special tokens are not looked for in the texts, as in the library: what spells one is cut and counted like the rest.
     Each text is cut alone. Memory: the texts of one batch, and 40 to 80 bytes for each distinct word and thread.
 
-    ValueError on settings that cannot be; RuntimeError where the extension is not built.
+    UserError (a ValueError) on settings that cannot be, and where the extension is not built.
     """
 
     def __init__(
@@ -51,19 +53,24 @@ class BpeTrainer:
         min_frequency: int = 2,
         limit_alphabet: int | None = None,
         special_tokens: Sequence[str] = (),
-        initial_alphabet: Iterable[int] = range(256),
+        initial_alphabet: Collection[int] = range(256),
         max_token_length: int | None = None,
         n_threads: int | None = None,
     ) -> None:
         self.pattern, self.vocab_size, self.min_frequency = pattern, vocab_size, min_frequency
         self.limit_alphabet, self.max_token_length = limit_alphabet, max_token_length
+        if isinstance(special_tokens, str):
+            raise UserError(f"special_tokens is one text, {special_tokens!r}; expected a sequence of texts")
         self.special_tokens = tuple(special_tokens)
+        wrong = [byte for byte in initial_alphabet if not 0 <= byte < 256]
+        if wrong:
+            raise UserError(f"initial_alphabet: {wrong[0]} is no byte; expected 0 to 255")
         self.initial_alphabet = bytes(sorted(set(initial_alphabet)))
-        self.n_threads = len(os.sched_getaffinity(0)) if n_threads is None else n_threads
+        self.n_threads = _cores() if n_threads is None else n_threads
         self._check()
         module, why_not = extension()
         if module is None:
-            raise RuntimeError(why_not)
+            raise UserError(why_not)
         self._counter = module.WordCounter(pattern, self.n_threads)
         self.n_texts = self.n_bytes = 0
 
@@ -72,7 +79,7 @@ class BpeTrainer:
     ) -> None:
         """Count the words of one text or of many, read once as they come.
 
-        `progress(bytes)` is called after each batch with the bytes of UTF-8 read so far. ValueError with the number of
+        `progress(bytes)` is called after each batch with the bytes of UTF-8 read so far. UserError with the number of
         the text, from 1, and the place in it on bytes that are not UTF-8 and on lone surrogates. After an error or
         Ctrl-C the counts are half done: the trainer then refuses to go on.
         """
@@ -91,11 +98,11 @@ class BpeTrainer:
     ) -> tuple[Merges, Vocab]:
         """(merges in their order, vocabulary) in the characters of a byte-level tokenizer.json.
 
-        `progress(done, wanted)` counts merges. ValueError if no text was fed, if the bytes and special tokens alone are
+        `progress(done, wanted)` counts merges. UserError if no text was fed, if the bytes and special tokens alone are
         more than vocab_size, and if the corpus runs out of pairs before it (unless `allow_fewer`).
         """
         if self.n_bytes == 0:
-            raise ValueError("the corpus holds no text; feed texts before training")
+            raise UserError("the corpus holds no text; feed texts before training")
         merges, vocab = self._counter.learn(
             vocab_size=self.vocab_size,
             min_frequency=self.min_frequency,
@@ -107,9 +114,9 @@ class BpeTrainer:
             progress=progress,
         )
         if len(vocab) > self.vocab_size:
-            raise ValueError(self._too_small(len(vocab)))
+            raise UserError(self._too_small(len(vocab)))
         if len(vocab) < self.vocab_size and not allow_fewer:
-            raise ValueError(
+            raise UserError(
                 f"the corpus of {self.n_bytes} bytes reaches only {len(vocab)} of {self.vocab_size} tokens at "
                 f"min_frequency {self.min_frequency}; ask for {len(vocab)} or fewer, or give more text"
             )
@@ -126,32 +133,40 @@ class BpeTrainer:
         return self._counter.memory
 
     def _count(self, batch: list[str | bytes], progress: Callable[[int], object] | None) -> None:
-        self.n_bytes += self._counter.add(batch)
+        try:
+            self.n_bytes += self._counter.add(batch)
+        except ValueError as error:
+            raise UserError(str(error)) from None
         self.n_texts += len(batch)
         if progress and batch:
             progress(self.n_bytes)
 
     def _check(self) -> None:
         if self.pattern not in TRAINABLE:
-            raise ValueError(f"no pattern {self.pattern!r}; choose one of {', '.join(TRAINABLE)}")
+            raise UserError(f"no pattern {self.pattern!r}; choose one of {', '.join(TRAINABLE)}")
         for name, least in (("min_frequency", 0), ("limit_alphabet", 0), ("max_token_length", 0), ("n_threads", 1)):
             value = getattr(self, name)
             if value is not None and value < least:
-                raise ValueError(f"{name} is {value}; expected {least} or more")
+                raise UserError(f"{name} is {value}; expected {least} or more")
         twice = {text for text in self.special_tokens if self.special_tokens.count(text) > 1}
         if twice or "" in self.special_tokens:
             what = f"{min(twice)!r} is given twice" if twice else "one is empty"
-            raise ValueError(f"special_tokens: {what}; give each once")
+            raise UserError(f"special_tokens: {what}; give each once")
         n_first = len(self.special_tokens) + len(self.initial_alphabet)
         n_shared = sum(len(_bytes_of(text) or b"") == 1 for text in self.special_tokens)
         if self.limit_alphabet is None and self.vocab_size < n_first - n_shared:
-            raise ValueError(self._too_small(n_first))
+            raise UserError(self._too_small(n_first))
 
     def _too_small(self, n_first: int) -> str:
         return (
             f"a vocabulary of {self.vocab_size} is too small: the bytes and {len(self.special_tokens)} special tokens "
             f"need {n_first}"
         )
+
+
+def _cores() -> int:
+    # macOS has no affinities.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _bytes_of(special: str) -> bytes | None:

@@ -11,7 +11,7 @@
 #include <unordered_map>
 #include <utility>
 
-#include "bpe_scan.h"
+#include "bpe_blocks.h"
 #include "bpe_utf8.h"
 
 namespace jarvis::bpe {
@@ -38,56 +38,46 @@ std::uint64_t hash_bytes(const Byte* word, std::size_t size) {
 
 WordCounts::WordCounts() { make_room(kBatch); }
 
-void WordCounts::add_text(Pattern pattern, const Byte* at, const Byte* stop, const Byte* end) {
-  switch (pattern) {
-    case Pattern::french: return add_words<Pattern::french>(at, stop, end);
-    case Pattern::gpt2: return add_words<Pattern::gpt2>(at, stop, end);
-    case Pattern::llama3: return add_words<Pattern::llama3>(at, stop, end);
-    case Pattern::qwen2: return add_words<Pattern::qwen2>(at, stop, end);
-    case Pattern::bloom: return add_words<Pattern::bloom>(at, stop, end);
-  }
+void WordCounts::add_text(Pattern pattern, const Byte* text, std::size_t size) {
+  if (size > kLongestScan) return add_by_character(pattern, text, size);
+  if (starts_.size() < size + 72) starts_.resize(size + 72);
+  add_words(text, starts_.data(), word_starts(pattern)(text, size, starts_.data()));
 }
 
-template <Pattern kPattern>
-void WordCounts::add_words(const Byte* at, const Byte* stop, const Byte* end) {
-  const Scanner<kPattern> scanner(end);
-  std::array<const Byte*, kBatch> ends;
-  while (at < stop) {
-    const Byte* start = at;
+// A text too long for a table of all its words.
+void WordCounts::add_by_character(Pattern pattern, const Byte* text, std::size_t size) {
+  const Byte* end = text + size;
+  std::array<std::uint32_t, kBatch + 1> starts{};
+  for (const Byte* at = text; at < end;) {
+    const Byte* first = at;
     std::size_t count = 0;
-    while (count < kBatch && at < stop) ends[count++] = at = scanner.next(at);
-    add_batch(start, ends.data(), count, end);
-  }
-}
-
-// Keys first and their slots asked for, then the counting: the table is larger than the nearest cache.
-void WordCounts::add_batch(const Byte* start, const Byte* const* ends, std::size_t count, const Byte* readable) {
-  make_room(count);
-  std::array<Key, kBatch> keys;
-  const Byte* word = start;
-  for (std::size_t i = 0; i < count; ++i) {
-    const auto size = static_cast<std::size_t>(ends[i] - word);
-    keys[i] = size <= kShort ? short_key(word, size, readable) : Key{0, 0};
-    __builtin_prefetch(&slots_[place(keys[i])]);
-    word = ends[i];
-  }
-  word = start;
-  for (std::size_t i = 0; i < count; ++i) {
-    if (keys[i].high) {
-      add_short(keys[i], 1);
-    } else {
-      add_long(word, static_cast<std::size_t>(ends[i] - word), 1);
+    while (count < kBatch && at < end) {
+      at = next_word(pattern, at, end);
+      if (at - first > UINT32_MAX) throw std::length_error("one word of more than 4 GiB without a break");
+      starts[++count] = static_cast<std::uint32_t>(at - first);
     }
-    word = ends[i];
+    add_words(first, starts.data(), count);
   }
 }
 
-void WordCounts::add(const Byte* word, std::size_t size, std::uint64_t times) {
-  make_room(1);
-  if (size <= kShort) {
-    add_short(short_key(word, size, word + size), times);
-  } else {
-    add_long(word, size, times);
+// Of each batch the keys first, and their slots asked for, then the counting: the table is larger than the nearest cache.
+void WordCounts::add_words(const Byte* text, const std::uint32_t* starts, std::size_t count) {
+  std::array<Key, kBatch> keys;
+  for (std::size_t first = 0; first < count; first += kBatch, starts += kBatch) {
+    const std::size_t words = std::min(kBatch, count - first);
+    make_room(words);
+    for (std::size_t i = 0; i < words; ++i) {
+      keys[i] = short_key(text + starts[i], std::min<std::size_t>(starts[i + 1] - starts[i], kShort + 1));
+      __builtin_prefetch(&slots_[place(keys[i])]);
+    }
+    for (std::size_t i = 0; i < words; ++i) {
+      const std::size_t size = starts[i + 1] - starts[i];
+      if (size <= kShort) {
+        add_short(keys[i], 1);
+      } else {
+        add_long(text + starts[i], size, 1);
+      }
+    }
   }
 }
 
@@ -105,19 +95,18 @@ void WordCounts::absorb(WordCounts&& other) {
   }
 }
 
-WordCounts::Key WordCounts::short_key(const Byte* word, std::size_t size, const Byte* readable) {
+// Of up to 16 bytes, all of which can be read; of 16, nonsense that nobody asks for.
+WordCounts::Key WordCounts::short_key(const Byte* word, std::size_t size) {
   static_assert(std::endian::native == std::endian::little, "the size goes into the last byte");
-  Key key{0, 0};
-  if (readable - word >= 16) {
-    std::memcpy(&key, word, 16);
-    const std::uint64_t all = ~std::uint64_t{0};
-    key.low &= size >= 8 ? all : ~(all << 8 * size);
-    key.high &= size <= 8 ? 0 : all >> 8 * (16 - size);
-  } else {
-    std::memcpy(&key, word, size);
-  }
-  key.high |= std::uint64_t{size} << 56;
-  return key;
+  static constexpr auto kKeep = [] {
+    std::array<Byte, 32> keep{};
+    std::fill_n(keep.begin(), 16, Byte{0xFF});
+    return keep;
+  }();
+  Key key, keep;
+  std::memcpy(&key, word, 16);
+  std::memcpy(&keep, kKeep.data() + 16 - size, 16);
+  return {key.low & keep.low, (key.high & keep.high) | std::uint64_t{size} << 56};
 }
 
 WordCounts::Spelling WordCounts::spelling(const Slot& slot) const {
@@ -189,7 +178,7 @@ void WordCounts::put(const Slot& slot) {
 
 namespace {
 
-constexpr std::size_t kSegment = 1 << 18;  // characters or bytes: what a thread takes at a time, still in its cache
+constexpr std::size_t kSegment = 1 << 15;  // characters or bytes: what a thread takes at a time, still in its cache
 
 // A part of a text that begins and ends where every pattern cuts.
 struct Segment {
@@ -198,21 +187,20 @@ struct Segment {
 
 bool ascii_letter(std::uint32_t code) { return (code | 0x20) - 'a' < 26; }
 
-// Past `from`, the next place between a line feed and an ASCII letter, else the end. No word of any pattern goes over
-// it: white space stops before a letter, and only a space, a hyphen or a mark is ever taken along with one.
+// From `at` on, the next place between an ASCII letter and a space with an ASCII letter behind it, else the end. Every
+// pattern cuts there: it takes no space after a letter, and no look-ahead tells that space from the end of the text.
 template <class Unit>
-std::size_t cut_after(const Unit* text, std::size_t from, std::size_t length) {
-  for (std::size_t at = from; at < length; ++at) {
-    if (text[at] == '\n' && at + 1 < length && ascii_letter(text[at + 1])) return at + 1;
+std::size_t next_cut(const Unit* text, std::size_t at, std::size_t length) {
+  for (; at + 1 < length; ++at) {
+    if (text[at] == ' ' && ascii_letter(text[at - 1]) && ascii_letter(text[at + 1])) return at;
   }
   return length;
 }
 
-std::size_t cut_after(const RawText& text, std::size_t from) {
-  if (from >= text.length) return text.length;
-  if (text.width == 2) return cut_after(static_cast<const std::uint16_t*>(text.data), from, text.length);
-  if (text.width == 4) return cut_after(static_cast<const std::uint32_t*>(text.data), from, text.length);
-  return cut_after(static_cast<const Byte*>(text.data), from, text.length);
+std::size_t next_cut(const RawText& text, std::size_t at) {
+  if (text.width == 2) return next_cut(static_cast<const std::uint16_t*>(text.data), at, text.length);
+  if (text.width == 4) return next_cut(static_cast<const std::uint32_t*>(text.data), at, text.length);
+  return next_cut(static_cast<const Byte*>(text.data), at, text.length);
 }
 
 // What the threads share: the segments in order, grouped so that a group is worth taking.
@@ -223,7 +211,7 @@ class Reading {
     std::size_t filled = kSegment;
     for (std::size_t text = 0; text < texts.size(); ++text) {
       for (std::size_t begin = 0; begin < texts[text].length;) {
-        const std::size_t end = cut_after(texts[text], begin + kSegment);
+        const std::size_t end = next_cut(texts[text], begin + kSegment);
         if (filled >= kSegment) {
           groups_.push_back(segments_.size());
           filled = 0;
@@ -271,22 +259,25 @@ class Reading {
 
   void add(const Segment& segment, WordCounts& table, std::vector<Byte>& buffer) {
     const RawText& text = texts_[segment.text];
-    if (text.width == 0 || text.width == 5) {
-      const auto* bytes = static_cast<const Byte*>(text.data);
-      if (text.width == 0) check_utf8(segment, bytes);
-      add(table, bytes + segment.begin, bytes + segment.end, bytes + text.length);
-    } else if (text.width == 1) {
-      add_transcoded<std::uint8_t>(segment, table, buffer);
-    } else if (text.width == 2) {
-      add_transcoded<std::uint16_t>(segment, table, buffer);
-    } else {
-      add_transcoded<std::uint32_t>(segment, table, buffer);
-    }
+    if (text.width == 1) return add_transcoded<std::uint8_t>(segment, table, buffer);
+    if (text.width == 2) return add_transcoded<std::uint16_t>(segment, table, buffer);
+    if (text.width == 4) return add_transcoded<std::uint32_t>(segment, table, buffer);
+    const auto* bytes = static_cast<const Byte*>(text.data);
+    if (text.width == 0) check_utf8(segment, bytes);
+    const std::size_t size = segment.end - segment.begin;
+    if (text.length - segment.end >= kPadding) return add(table, bytes + segment.begin, size);
+    make_room(buffer, size);
+    std::memcpy(buffer.data(), bytes + segment.begin, size);
+    add(table, buffer.data(), size);
   }
 
-  void add(WordCounts& table, const Byte* at, const Byte* stop, const Byte* end) {
-    table.add_text(pattern_, at, stop, end);
-    bytes_ += static_cast<std::uint64_t>(stop - at);
+  void add(WordCounts& table, const Byte* utf8, std::size_t size) {
+    table.add_text(pattern_, utf8, size);
+    bytes_ += size;
+  }
+
+  static void make_room(std::vector<Byte>& buffer, std::size_t size) {
+    if (buffer.size() < size + kPadding) buffer.resize(size + kPadding);
   }
 
   void check_utf8(const Segment& segment, const Byte* bytes) const {
@@ -302,13 +293,12 @@ class Reading {
   void add_transcoded(const Segment& segment, WordCounts& table, std::vector<Byte>& buffer) {
     const RawText& text = texts_[segment.text];
     const auto* units = static_cast<const Unit*>(text.data);
-    const bool more = segment.end < text.length;  // then an ASCII letter, which the last word must see behind it
-    const std::size_t length = segment.end - segment.begin + more;
+    const std::size_t length = segment.end - segment.begin;
     constexpr std::size_t kMostBytes = sizeof(Unit) == 4 ? 4 : sizeof(Unit) + 1;
-    if (buffer.size() < kMostBytes * length + 16) buffer.resize(kMostBytes * length + 16);
+    make_room(buffer, kMostBytes * length);
     try {
       const Byte* end = to_utf8(units + segment.begin, length, buffer.data());
-      add(table, buffer.data(), end - more, end);
+      add(table, buffer.data(), static_cast<std::size_t>(end - buffer.data()));
     } catch (const std::invalid_argument&) {
       say_where(segment.text, units, text.length);
     }

@@ -20,9 +20,8 @@ namespace jarvis::bpe {
 class WordCounts {
  public:
   WordCounts();
-  // Counts the words of valid UTF-8 from `at` to `stop`, where a word ends; up to `end` they may look ahead.
-  void add_text(Pattern pattern, const Byte* at, const Byte* stop, const Byte* end);
-  void add(const Byte* word, std::size_t size, std::uint64_t times);
+  // Counts the words of valid UTF-8; kPadding bytes past the end can be read.
+  void add_text(Pattern pattern, const Byte* text, std::size_t size);
   void absorb(WordCounts&& other);
   std::size_t size() const { return used_; }
   std::size_t memory() const { return slots_.size() * sizeof(Slot) + long_words_.capacity(); }
@@ -49,13 +48,13 @@ class WordCounts {
     std::size_t size;
   };
   static constexpr std::size_t kShort = 15;  // bytes; with the size in the last they make a key
-  static constexpr std::size_t kBatch = 128;
+  static constexpr std::size_t kBatch = 64;
+  static constexpr std::size_t kLongestScan = 1 << 20;
   static constexpr std::uint64_t kLong = std::uint64_t{1} << 63;
 
-  template <Pattern kPattern>
-  void add_words(const Byte* at, const Byte* stop, const Byte* end);
-  void add_batch(const Byte* start, const Byte* const* ends, std::size_t count, const Byte* readable);
-  static Key short_key(const Byte* word, std::size_t size, const Byte* readable);
+  void add_by_character(Pattern pattern, const Byte* text, std::size_t size);
+  void add_words(const Byte* text, const std::uint32_t* starts, std::size_t count);
+  static Key short_key(const Byte* word, std::size_t size);
   Spelling spelling(const Slot& slot) const;
   std::size_t place(const Key& key) const;
   void add_short(const Key& key, std::uint64_t times);
@@ -68,6 +67,7 @@ class WordCounts {
   int shift_ = 0;
   std::size_t used_ = 0;
   std::vector<Byte> long_words_;  // of each: 8 bytes of size, then the word
+  std::vector<std::uint32_t> starts_;  // of the words of one text
 };
 
 // A text as Python stores it: bytes to be checked (width 0), characters of 1, 2 or 4 bytes, ASCII (5).

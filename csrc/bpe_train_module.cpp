@@ -30,23 +30,19 @@ void check_signals() {
   if (PyErr_CheckSignals() != 0) throw py::error_already_set();
 }
 
-constexpr const char* kBroken = "the counting was interrupted or a text refused; start again with a new trainer";
-
 // Words counted so far, a table a thread.
 class WordCounter {
  public:
   WordCounter(const std::string& pattern, std::size_t threads) : pattern_(pattern_named(pattern)), tables_(threads) {}
 
-  // The bytes of UTF-8 in the texts. A refused text leaves the counts half done: then nothing more is taken.
+  // The bytes of UTF-8 in the texts. A refused text leaves the counts half done.
   std::uint64_t add(const py::list& texts) {
-    if (broken_) throw py::value_error(kBroken);
     std::vector<py::object> held;  // the list may change while the lock is free; what it held does not
     std::vector<RawText> raw;
     for (py::handle text : texts) {
       raw.push_back(raw_text(text, texts_ + raw.size() + 1));
       held.push_back(py::reinterpret_borrow<py::object>(text));
     }
-    broken_ = true;
     std::uint64_t bytes;
     try {
       const py::gil_scoped_release unlocked;
@@ -55,13 +51,11 @@ class WordCounter {
       throw py::value_error("text " + std::to_string(texts_ + error.text + 1) + " of the corpus is not UTF-8: " +
                             error.what());
     }
-    broken_ = false;
     texts_ += raw.size();
     return bytes;
   }
 
   Learnt learn(const TrainingSettings& settings, const py::object& progress) {
-    if (broken_) throw py::value_error(kBroken);
     Learnt learnt;
     {
       const py::gil_scoped_release unlocked;
@@ -95,7 +89,6 @@ class WordCounter {
   const Pattern pattern_;
   std::vector<WordCounts> tables_;
   std::size_t texts_ = 0;
-  bool broken_ = false;
 };
 
 // The text that stands for a token's bytes in a vocabulary: a character of `alphabet` for each.

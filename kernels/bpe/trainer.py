@@ -73,6 +73,7 @@ class BpeTrainer:
             raise UserError(why_not)
         self._counter = module.WordCounter(pattern, self.n_threads)
         self.n_texts = self.n_bytes = 0
+        self._half_done = False
 
     def feed(
         self, texts: str | bytes | Iterable[str | bytes], *, progress: Callable[[int], object] | None = None
@@ -80,18 +81,21 @@ class BpeTrainer:
         """Count the words of one text or of many, read once as they come.
 
         `progress(bytes)` is called after each batch with the bytes of UTF-8 read so far. UserError with the number of
-        the text, from 1, and the place in it on bytes that are not UTF-8 and on lone surrogates. After an error or
-        Ctrl-C the counts are half done: the trainer then refuses to go on.
+        the text, from 1, and the place in it on bytes that are not UTF-8 and on lone surrogates; TypeError on what
+        is no text. After any error or Ctrl-C the counts are half done: the trainer then refuses to go on.
         """
+        self._check_whole()
+        self._half_done = True
         batch: list[str | bytes] = []
         n_characters = 0
         for text in [texts] if isinstance(texts, (str, bytes)) else texts:
             batch.append(text)
-            n_characters += len(text)
+            n_characters += len(text) if isinstance(text, (str, bytes)) else 0  # any other is refused below
             if n_characters >= BATCH_CHARACTERS or len(batch) >= BATCH_TEXTS:
                 self._count(batch, progress)
                 batch, n_characters = [], 0
         self._count(batch, progress)
+        self._half_done = False
 
     def train(
         self, *, progress: Callable[[int, int], object] | None = None, allow_fewer: bool = False
@@ -101,6 +105,7 @@ class BpeTrainer:
         `progress(done, wanted)` counts merges. UserError if no text was fed, if the bytes and special tokens alone are
         more than vocab_size, and if the corpus runs out of pairs before it (unless `allow_fewer`).
         """
+        self._check_whole()
         if self.n_bytes == 0:
             raise UserError("the corpus holds no text; feed texts before training")
         merges, vocab = self._counter.learn(
@@ -140,6 +145,10 @@ class BpeTrainer:
         self.n_texts += len(batch)
         if progress and batch:
             progress(self.n_bytes)
+
+    def _check_whole(self) -> None:
+        if self._half_done:
+            raise UserError("a feed was interrupted or a text refused; start again with a new trainer")
 
     def _check(self) -> None:
         if self.pattern not in TRAINABLE:

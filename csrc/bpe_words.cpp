@@ -102,14 +102,6 @@ WordCache<Id>::~WordCache() {
 }
 
 template <class Id>
-void WordCache<Id>::insert(std::size_t set, const Key& key, const Id* ids, std::size_t count) {
-  Entry<Id>* entry = sets_ + 2 * set;
-  entry[1] = entry[0];
-  entry->key = key;
-  entry->pack(ids, count);
-}
-
-template <class Id>
 Byte* Workspace<Id>::at_least(std::size_t size) {
   if (size > buffer_size) {
     buffer = std::make_unique_for_overwrite<Byte[]>(size);
@@ -125,18 +117,14 @@ void Workspace<Id>::shrink() {
     buffer_size = 0;
   }
   if (starts.capacity() > kKeptBuffer / 4) std::vector<std::uint32_t>().swap(starts);
+  if (ids.capacity() > kKeptBuffer / sizeof(Id)) std::vector<Id>().swap(ids);
   if (tail.capacity() > kKeptBuffer) std::vector<Byte>().swap(tail);
+  normalized.shrink();
+  cut.shrink();
   scratch.shrink();
 }
 
-template <class Id>
-Id* missed_word(const Byte* word, std::size_t size, const Key& key, std::size_t set, const Merger& merger, Id* out,
-                Workspace<Id>& workspace) {
-  Id* const after = merger.merge(word, size, out, workspace.scratch);
-  const auto count = static_cast<std::size_t>(after - out);
-  if (count <= Entry<Id>::kMostIds) workspace.cache.insert(set, key, out, count);
-  return after;
-}
+namespace {
 
 template <class Id>
 Id* long_word(const Byte* word, std::size_t size, const Merger& merger, Id* out, Workspace<Id>& workspace) {
@@ -159,6 +147,22 @@ Id* long_word(const Byte* word, std::size_t size, const Merger& merger, Id* out,
   return after;
 }
 
+}  // namespace
+
+template <class Id>
+Id* missed_word(const Byte* word, std::size_t size, const Key& key, Entry<Id>* set, const Merger& merger, Id* out,
+                Workspace<Id>& workspace) {
+  if (size > kLongestKey) return long_word(word, size, merger, out, workspace);
+  Id* const after = merger.merge(word, size, out, workspace.scratch);
+  const auto count = static_cast<std::size_t>(after - out);
+  if (count <= Entry<Id>::kMostIds) {
+    set[1] = set[0];
+    set->key = key;
+    set->pack(out, count);
+  }
+  return after;
+}
+
 namespace portable {
 
 // avx2::emit_words for any processor.
@@ -169,22 +173,15 @@ Id* emit_words(const Byte* text, const std::uint32_t* starts, std::size_t count,
   for (std::size_t i = 0; i < count; ++i) {
     const Byte* word = text + starts[i];
     const std::size_t size = starts[i + 1] - starts[i];
-    if (size > kLongestKey) {
-      out = long_word(word, size, merger, out, workspace);
-      continue;
-    }
     Byte bytes[16] = {};
-    std::memcpy(bytes, word, size);
-    bytes[15] = static_cast<Byte>(size);
+    std::memcpy(bytes, word, std::min<std::size_t>(size, 16));
+    bytes[15] = static_cast<Byte>(std::min<std::size_t>(size, 16));  // no entry has the length 16
     Key key;
     std::memcpy(&key, bytes, 16);
     const std::size_t set = mix(mix(key.low) ^ key.high) >> (64 - WordCache<Id>::kSetBits);
-    const Entry<Id>* entry = sets + 2 * set;
-    if (entry->key == key || (++entry)->key == key) {
-      out = entry->unpack(out);
-    } else {
-      out = missed_word(word, size, key, set, merger, out, workspace);
-    }
+    Entry<Id>* entry = sets + 2 * set;
+    if (entry[1].key == key) std::swap(entry[0], entry[1]);
+    out = entry->key == key ? entry->unpack(out) : missed_word(word, size, key, entry, merger, out, workspace);
   }
   return out;
 }
@@ -209,6 +206,13 @@ bool white_space(const Byte* at) {
   return width < 4 && class_table().of(code) & kSpace;
 }
 
+// To o200k a word may reach as far as capitals do, letters without case and marks among them: up to where is known.
+std::size_t known_size(Pattern pattern, const Byte* text, std::size_t size) {
+  if (pattern != Pattern::o200k && pattern != Pattern::tekken) return size;
+  while (size > 0 && (text[size - 1] >= 0x80 || static_cast<Byte>(text[size - 1] - 'A') < 26)) --size;
+  return size;
+}
+
 // How many of a window's words stand whatever follows the window: those before the last beginning that is neither near
 // the end nor in white space.
 std::size_t sure_words(const Byte* text, std::size_t size, const std::uint32_t* starts, std::size_t words) {
@@ -223,18 +227,18 @@ std::size_t sure_words(const Byte* text, std::size_t size, const std::uint32_t* 
 }  // namespace
 
 template <class Id>
-Id* encode_words(Pattern pattern, const Merger& merger, const Byte* at, const Byte* end, bool padded, Id* out,
-                 Workspace<Id>& workspace) {
+std::pair<const Byte*, Id*> encode_words(Pattern pattern, const Merger& merger, const Byte* at, const Byte* end,
+                                         bool whole, bool padded, Id* out, Workspace<Id>& workspace) {
   static const EmitWords<Id> emit = emit_words<Id>();
   const WordStarts scan = word_starts(pattern);
   std::size_t window = kWindow;
   while (at < end) {
     const auto left = static_cast<std::size_t>(end - at);
-    const bool whole = left <= window + kPadding;
-    std::size_t size = whole ? left : window;
-    while (!whole && (at[size] & 0xC0) == 0x80) --size;
+    const bool last = left <= window + kPadding;
+    std::size_t size = last ? left : window;
+    while (!last && (at[size] & 0xC0) == 0x80) --size;
     const Byte* text = at;
-    if (whole && !padded) {
+    if (last && !padded) {
       workspace.tail.assign(at, end);
       workspace.tail.resize(size + kPadding);
       text = workspace.tail.data();
@@ -242,9 +246,10 @@ Id* encode_words(Pattern pattern, const Merger& merger, const Byte* at, const By
     if (workspace.starts.size() < size + 72) workspace.starts.resize(size + 72);
     std::uint32_t* starts = workspace.starts.data();
     std::size_t words = scan(text, size, starts);
-    if (!whole) {
-      words = sure_words(text, size, starts, words);
+    if (!last || !whole) {
+      words = sure_words(text, known_size(pattern, text, size), starts, words);
       if (words == 0) {  // one word, or white space, larger than the window
+        if (last) break;
         if (window > std::size_t{1} << 30) throw std::invalid_argument("one word of more than 1 GiB without a break");
         window *= 2;
         continue;
@@ -254,9 +259,15 @@ Id* encode_words(Pattern pattern, const Merger& merger, const Byte* at, const By
     at += starts[words];
     window = kWindow;
   }
-  return out;
+  return {at, out};
 }
 
+template <class Id>
+Id* encode_cut_words(const Byte* text, const std::uint32_t* starts, std::size_t count, const Merger& merger, Id* out,
+                     Workspace<Id>& workspace) {
+  static const EmitWords<Id> emit = emit_words<Id>();
+  return emit(text, starts, count, merger, out, workspace);
+}
 
 template struct Entry<std::uint16_t>;
 template struct Entry<std::uint32_t>;
@@ -265,9 +276,10 @@ template class WordCache<std::uint32_t>;
 template struct Workspace<std::uint16_t>;
 template struct Workspace<std::uint32_t>;
 #define JARVIS_WORDS_OF(Id)                                                                                         \
-  template Id* missed_word(const Byte*, std::size_t, const Key&, std::size_t, const Merger&, Id*, Workspace<Id>&);  \
-  template Id* long_word(const Byte*, std::size_t, const Merger&, Id*, Workspace<Id>&);                             \
-  template Id* encode_words(Pattern, const Merger&, const Byte*, const Byte*, bool, Id*, Workspace<Id>&);
+  template Id* missed_word(const Byte*, std::size_t, const Key&, Entry<Id>*, const Merger&, Id*, Workspace<Id>&); \
+  template Id* encode_cut_words(const Byte*, const std::uint32_t*, std::size_t, const Merger&, Id*, Workspace<Id>&); \
+  template std::pair<const Byte*, Id*> encode_words(Pattern, const Merger&, const Byte*, const Byte*, bool, bool, Id*, \
+                                                    Workspace<Id>&);
 JARVIS_WORDS_OF(std::uint16_t)
 JARVIS_WORDS_OF(std::uint32_t)
 #undef JARVIS_WORDS_OF

@@ -2,10 +2,13 @@
 #pragma once
 
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "bpe_blocks.h"
+#include "bpe_cut.h"
 #include "bpe_merge.h"
+#include "bpe_normalize.h"
 
 namespace jarvis::bpe {
 
@@ -49,7 +52,6 @@ class WordCache {
   static constexpr int kSetBits = 17;
   static constexpr int kLongBits = 13;
   Entry<Id>* sets() const { return sets_; }
-  void insert(std::size_t set, const Key& key, const Id* ids, std::size_t count);
   LongEntry<Id>& long_entry(std::uint64_t hash) { return long_[hash >> (64 - kLongBits)]; }
 
  private:
@@ -64,8 +66,11 @@ template <class Id>
 struct Workspace {
   WordCache<Id> cache;
   MergeScratch scratch;
+  std::vector<Id> ids;                // of a short text
   std::vector<std::uint32_t> starts;  // of the words of a window
   std::vector<Byte> tail;             // the last window, with room to read on
+  Normalizer::Buffers normalized;
+  Cutter::Scratch cut;
   std::unique_ptr<Byte[]> buffer;
   std::size_t buffer_size = 0;
   Byte* at_least(std::size_t size);
@@ -75,22 +80,27 @@ struct Workspace {
 // Ids may be written this far past the last one.
 inline constexpr std::size_t kSlack = 8;
 
-// The ids of valid UTF-8 cut into words by a pattern, written from `out` on; the end of them. `out` has room for
-// end - at + kSlack ids; `padded`: kPadding bytes past the end can be read.
+// The ids of valid UTF-8 cut into words by a pattern, written from `out` on: where it stopped, and the end of them.
+// whole: the text ends at `end`; else it goes on, and the words near its end wait. padded: kPadding bytes past the end can
+// be read. `out` has room for end - at + kSlack ids.
 template <class Id>
-Id* encode_words(Pattern pattern, const Merger& merger, const Byte* at, const Byte* end, bool padded, Id* out,
-                 Workspace<Id>& workspace);
+std::pair<const Byte*, Id*> encode_words(Pattern pattern, const Merger& merger, const Byte* at, const Byte* end,
+                                         bool whole, bool padded, Id* out, Workspace<Id>& workspace);
+
+// The same for words that were cut already: `count` of them, which begin at starts[0] … starts[count - 1] and end at
+// starts[count], kPadding bytes past which can be read.
+template <class Id>
+Id* encode_cut_words(const Byte* text, const std::uint32_t* starts, std::size_t count, const Merger& merger, Id* out,
+                     Workspace<Id>& workspace);
 
 // Steps of it. The ids of `count` words, which begin at starts[0] … starts[count - 1] and end at starts[count].
 template <class Id>
 using EmitWords = Id* (*)(const Byte* text, const std::uint32_t* starts, std::size_t count, const Merger& merger, Id* out,
                           Workspace<Id>& workspace);
-// A word that is not in the sets: its ids, from the long entries or by merging; then it is.
+// A word that is not in its set: its ids, from the long entries or by merging; then it is there, if it can be.
 template <class Id>
-Id* missed_word(const Byte* word, std::size_t size, const Key& key, std::size_t set, const Merger& merger, Id* out,
+Id* missed_word(const Byte* word, std::size_t size, const Key& key, Entry<Id>* set, const Merger& merger, Id* out,
                 Workspace<Id>& workspace);
-template <class Id>
-Id* long_word(const Byte* word, std::size_t size, const Merger& merger, Id* out, Workspace<Id>& workspace);
 
 namespace avx2 {
 template <class Id>

@@ -176,11 +176,20 @@ def _choose(asked: str, why_not_cpp: str, why_not_ours: str) -> str:
 
 def _core(module: ModuleType, file: BpeFile):
     added = [
-        (token.content.encode(), token.id, token.special, token.lstrip, token.rstrip, token.normalized)
+        (token.content.encode(), token.id, token.special, token.lstrip, token.rstrip, token.normalized, False)
         for token in file.added
     ]
-    words = file.words() if file.ignore_merges else {}
-    return module.Encoder(file.token_bytes(), file.base, file.merges, file.scanner, added, words)
+    description = {
+        "tokens": file.token_bytes(),
+        "base": file.base,
+        "merges": file.merges,
+        "words": file.words() if file.ignore_merges else {},
+        "added": added,
+        "normalizer": [],
+        "cuts": [{"kind": "pattern", "name": file.scanner, "bytes": True}],
+        "characters": None,
+    }
+    return module.Encoder(description)
 
 
 def _load_library(raw: bytes) -> tokenizers.Tokenizer:

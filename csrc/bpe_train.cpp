@@ -185,28 +185,26 @@ struct Segment {
   std::size_t text, begin, end;
 };
 
-bool ascii_letter(std::uint32_t code) { return (code | 0x20) - 'a' < 26; }
-
-// From `at` on, the next place between an ASCII letter and a space with an ASCII letter behind it, else the end. Every
-// pattern cuts there: it takes no space after a letter, and no look-ahead tells that space from the end of the text.
+// From `at` on, the next place between an ASCII letter and a space, else the end. Every pattern cuts there: none takes a
+// space after a letter into a word, and no look-ahead past a letter tells a space from the end of the text.
 template <class Unit>
 std::size_t next_cut(const Unit* text, std::size_t at, std::size_t length) {
-  for (; at + 1 < length; ++at) {
-    if (text[at] == ' ' && ascii_letter(text[at - 1]) && ascii_letter(text[at + 1])) return at;
+  for (; at < length; ++at) {
+    if (text[at] == ' ' && static_cast<std::uint32_t>((text[at - 1] | 0x20) - 'a') < 26) return at;
   }
   return length;
 }
 
-std::size_t next_cut(const RawText& text, std::size_t at) {
-  if (text.width == 2) return next_cut(static_cast<const std::uint16_t*>(text.data), at, text.length);
-  if (text.width == 4) return next_cut(static_cast<const std::uint32_t*>(text.data), at, text.length);
+std::size_t next_cut(const Text& text, std::size_t at) {
+  if (text.kind == Text::Kind::two) return next_cut(static_cast<const std::uint16_t*>(text.data), at, text.length);
+  if (text.kind == Text::Kind::four) return next_cut(static_cast<const std::uint32_t*>(text.data), at, text.length);
   return next_cut(static_cast<const Byte*>(text.data), at, text.length);
 }
 
 // What the threads share: the segments in order, grouped so that a group is worth taking.
 class Reading {
  public:
-  Reading(Pattern pattern, const std::vector<RawText>& texts, const std::function<void()>& check)
+  Reading(Pattern pattern, const std::vector<Text>& texts, const std::function<void()>& check)
       : pattern_(pattern), texts_(texts), check_(check) {
     std::size_t filled = kSegment;
     for (std::size_t text = 0; text < texts.size(); ++text) {
@@ -258,67 +256,54 @@ class Reading {
   }
 
   void add(const Segment& segment, WordCounts& table, std::vector<Byte>& buffer) {
-    const RawText& text = texts_[segment.text];
-    if (text.width == 1) return add_transcoded<std::uint8_t>(segment, table, buffer);
-    if (text.width == 2) return add_transcoded<std::uint16_t>(segment, table, buffer);
-    if (text.width == 4) return add_transcoded<std::uint32_t>(segment, table, buffer);
-    const auto* bytes = static_cast<const Byte*>(text.data);
-    if (text.width == 0) check_utf8(segment, bytes);
-    const std::size_t size = segment.end - segment.begin;
-    if (text.length - segment.end >= kPadding) return add(table, bytes + segment.begin, size);
-    make_room(buffer, size);
-    std::memcpy(buffer.data(), bytes + segment.begin, size);
-    add(table, buffer.data(), size);
+    const Text& text = texts_[segment.text];
+    try {
+      if (text.kind == Text::Kind::one) return add_written<std::uint8_t>(text, segment, table, buffer);
+      if (text.kind == Text::Kind::two) return add_written<std::uint16_t>(text, segment, table, buffer);
+      if (text.kind == Text::Kind::four) return add_written<std::uint32_t>(text, segment, table, buffer);
+      add_bytes(text, segment, table, buffer);
+    } catch (BadText& bad) {
+      bad.text = segment.text;
+      throw;
+    }
   }
 
-  void add(WordCounts& table, const Byte* utf8, std::size_t size) {
+  void add_bytes(const Text& text, const Segment& segment, WordCounts& table, std::vector<Byte>& buffer) {
+    const Byte* bytes = static_cast<const Byte*>(text.data) + segment.begin;
+    const std::size_t size = segment.end - segment.begin;
+    if (text.kind == Text::Kind::utf8) {
+      if (const auto offset = first_invalid(bytes, size)) throw BadText(segment.begin + *offset, bytes[*offset], false);
+    }
+    if (text.length - segment.end < kPadding) {
+      make_room(buffer, size);
+      std::memcpy(buffer.data(), bytes, size);
+      bytes = buffer.data();
+    }
+    add_utf8(table, bytes, size);
+  }
+
+  template <class Unit>
+  void add_written(const Text& text, const Segment& segment, WordCounts& table, std::vector<Byte>& buffer) {
+    const Unit* units = static_cast<const Unit*>(text.data) + segment.begin;
+    const std::size_t length = segment.end - segment.begin;
+    make_room(buffer, (sizeof(Unit) == 4 ? 4 : sizeof(Unit) + 1) * length);
+    const Written written = to_utf8(units, length, buffer.data());
+    if (written.units < length) throw BadText(segment.begin + written.units, units[written.units], true);
+    add_utf8(table, buffer.data(), static_cast<std::size_t>(written.end - buffer.data()));
+  }
+
+  void add_utf8(WordCounts& table, const Byte* utf8, std::size_t size) {
     table.add_text(pattern_, utf8, size);
     bytes_ += size;
   }
 
   static void make_room(std::vector<Byte>& buffer, std::size_t size) {
+    static_assert(kPadding >= kUtf8Slack);
     if (buffer.size() < size + kPadding) buffer.resize(size + kPadding);
   }
 
-  void check_utf8(const Segment& segment, const Byte* bytes) const {
-    const auto offset = first_invalid(bytes + segment.begin, segment.end - segment.begin);
-    if (!offset) return;
-    const std::size_t place = segment.begin + *offset;
-    char code[3];
-    std::snprintf(code, sizeof code, "%02x", bytes[place]);
-    throw TextError(segment.text, "byte 0x" + std::string(code) + " at offset " + std::to_string(place));
-  }
-
-  template <class Unit>
-  void add_transcoded(const Segment& segment, WordCounts& table, std::vector<Byte>& buffer) {
-    const RawText& text = texts_[segment.text];
-    const auto* units = static_cast<const Unit*>(text.data);
-    const std::size_t length = segment.end - segment.begin;
-    constexpr std::size_t kMostBytes = sizeof(Unit) == 4 ? 4 : sizeof(Unit) + 1;
-    make_room(buffer, kMostBytes * length);
-    try {
-      const Byte* end = to_utf8(units + segment.begin, length, buffer.data());
-      add(table, buffer.data(), static_cast<std::size_t>(end - buffer.data()));
-    } catch (const std::invalid_argument&) {
-      say_where(segment.text, units, text.length);
-    }
-  }
-
-  // The whole text again, for a message with the place in it.
-  template <class Unit>
-  [[noreturn]] static void say_where(std::size_t place, const Unit* units, std::size_t length) {
-    std::vector<Byte> whole(4 * length);
-    try {
-      to_utf8(units, length, whole.data());
-    } catch (const std::invalid_argument& error) {
-      const std::string message = error.what();
-      throw TextError(place, message.substr(0, message.find(": not UTF-8")));
-    }
-    throw std::logic_error("a text changed while it was read");
-  }
-
   const Pattern pattern_;
-  const std::vector<RawText>& texts_;
+  const std::vector<Text>& texts_;
   const std::function<void()>& check_;
   std::vector<Segment> segments_;
   std::vector<std::size_t> groups_;  // where each begins in segments_
@@ -330,7 +315,7 @@ class Reading {
 
 }  // namespace
 
-std::uint64_t count_words(Pattern pattern, const std::vector<RawText>& texts, std::vector<WordCounts>& tables,
+std::uint64_t count_words(Pattern pattern, const std::vector<Text>& texts, std::vector<WordCounts>& tables,
                           const std::function<void()>& check) {
   return Reading(pattern, texts, check).run(tables);
 }

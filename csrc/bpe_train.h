@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "bpe.h"
+#include "bpe_text.h"
 
 namespace jarvis::bpe {
 
@@ -70,22 +70,10 @@ class WordCounts {
   std::vector<std::uint32_t> starts_;  // of the words of one text
 };
 
-// A text as Python stores it: bytes to be checked (width 0), characters of 1, 2 or 4 bytes, ASCII (5).
-struct RawText {
-  const void* data;
-  std::size_t length;
-  int width;
-};
-
-// A text that is not UTF-8, by its place in the batch.
-struct TextError : std::runtime_error {
-  TextError(std::size_t text, const std::string& message) : std::runtime_error(message), text(text) {}
-  std::size_t text;
-};
-
 // Counts the words of texts, one thread a table; long texts are cut where every pattern cuts. `check` is called now and
-// then on the caller's thread; what it throws ends the counting, as TextError does. The bytes of UTF-8 that were read.
-std::uint64_t count_words(Pattern pattern, const std::vector<RawText>& texts, std::vector<WordCounts>& tables,
+// then on the caller's thread; what it throws ends the counting, as does BadText for the first text that is not UTF-8.
+// The bytes of UTF-8 that were read.
+std::uint64_t count_words(Pattern pattern, const std::vector<Text>& texts, std::vector<WordCounts>& tables,
                           const std::function<void()>& check);
 
 struct TrainingSettings {

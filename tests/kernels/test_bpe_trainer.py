@@ -133,33 +133,17 @@ def test_the_readable_twin_learns_the_same(pattern):
 
 @every_pattern
 def test_long_texts_are_cut_for_the_threads_where_words_end(pattern):
-    rng = random.Random(2)
-    pieces = [
-        "mot",
-        "été",
-        "l'",
-        "12",
-        ",",
-        "aujourd'hui",
-        "'s",
-        "Don't",
-        "--",
-        "(a",
-        "é",
-        "e\u0301",
-        "q’",
-        "I'll",
-        "x",
-    ]
-    body = "".join(rng.choice(pieces) + rng.choice([" ", " ", " ", "", "  ", "\n", "\xa0"]) for _ in range(60_000))
-    for tail in ("", "œ", "😀"):  # how Python stores it: 1, 2 or 4 bytes a character
-        text = body + tail
-        assert len(text) > 4 * (1 << 15), "at least four parts"
-        words = Counter(cut(text, pattern))
-        for kept in (text, text.encode()):
-            trainer = BpeTrainer(pattern=pattern, vocab_size=400, n_threads=3)
-            trainer.feed(kept)
-            assert (trainer.n_words, trainer.n_bytes) == (len(words), len(text.encode())), (tail, type(kept))
+    # Units whose only harmless place to cut is before the last word, at every phase to the parts of 32,768 characters.
+    units = [".  \n  1  a b", "é '  d’ \xa0 x l' y", "aujourd' \r\n\t  hui 12 34 w z"]
+    for unit in units:
+        for tail in ("", "œ", "😀"):  # how Python stores it: 1, 2 or 4 bytes a character
+            for phase in range(0, len(unit), 3):
+                text = "." * phase + unit * (70_000 // len(unit)) + tail
+                want = set(cut("." * phase + unit * 4 + tail, pattern))
+                for kept in (text, text.encode()):
+                    trainer = BpeTrainer(pattern=pattern, vocab_size=400, n_threads=3)
+                    trainer.feed(kept)
+                    assert (trainer.n_words, trainer.n_bytes) == (len(want), len(text.encode())), (unit, tail, phase)
 
 
 def test_the_result_knows_nothing_of_threads_batches_or_string_storage(monkeypatch):
@@ -189,6 +173,18 @@ def test_special_tokens_in_the_texts_are_text():
     assert (merges, vocab) == by_library(texts, "french", vocab_size=270, min_frequency=2, special_tokens=["<s>"])
     assert vocab["<s>"] == 0
     assert ("a", "b") in merges
+
+
+@pytest.mark.parametrize("special", [(), ("f", "d"), ("bc",)])
+@pytest.mark.parametrize("initial", [b"", b"gz"])
+def test_bytes_past_the_limit_drop_out_of_the_words(special, initial):
+    words = ["abcabc"] * 40 + ["dabdac"] * 9 + ["eaebec"] * 5 + ["ffab"] * 2 + ["gba"] * 3 + ["habch"]
+    assert len(set(Counter("".join(words)).values())) == 8, "no two letters are equally common"
+    for limit in range(10):
+        kept = {"vocab_size": 60, "limit_alphabet": limit, "initial_alphabet": initial, "special_tokens": list(special)}
+        if limit_is_a_tie(words, kept):
+            continue
+        assert by_ours(words, min_frequency=0, **kept) == by_library(words, "french", **kept), limit
 
 
 def test_equally_common_bytes_past_the_limit_are_kept_by_their_character():

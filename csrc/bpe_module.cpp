@@ -20,6 +20,9 @@
 namespace py = pybind11;
 
 namespace jarvis::bpe {
+
+void bind_trainer(py::module_& module);  // bpe_train_module.cpp
+
 namespace {
 
 constexpr std::size_t kShortText = 4096;  // units up to which the interpreter lock stays: to free it takes as long
@@ -645,4 +648,5 @@ PYBIND11_MODULE(_bpe, module) {
   module.def("refusal", &refusal, py::arg("pattern"), py::arg("tiktoken") = false,
              "Why a pattern cannot be run by the matcher; empty if it can.");
   module.def("split", &split, py::arg("scanner"), py::arg("text"), "The words that a scanner cuts a text into.");
+  bind_trainer(module);
 }

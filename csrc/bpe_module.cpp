@@ -59,7 +59,7 @@ std::string_view utf8_of(const Text& text, Workspace<Id>& workspace) {
 template <class Id>
 class Ids {
  public:
-  explicit Ids(std::size_t room) : start_(static_cast<Id*>(std::malloc((room + Encoder::kSlack) * sizeof(Id)))) {
+  explicit Ids(std::size_t room) : start_(static_cast<Id*>(std::malloc((room + kSlack) * sizeof(Id)))) {
     if (!start_) throw std::bad_alloc();
   }
   Ids(const Ids&) = delete;

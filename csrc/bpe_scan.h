@@ -4,11 +4,22 @@
 
 #include <array>
 #include <cstring>
+#include <string>
+#include <vector>
 
-#include "bpe.h"
+#include "bpe_utf8.h"
 #include "unicode_tables.h"
 
 namespace jarvis::bpe {
+
+// How text is cut into words before any merge; kernels/bpe/patterns.py has the regular expressions.
+enum class Pattern { french, gpt2, llama3, qwen2, bloom };
+
+// The pattern of that name; std::invalid_argument if there is none.
+Pattern pattern_named(const std::string& name);
+
+// The end of the word that begins at `at`, in valid UTF-8; at < end.
+const Byte* next_word(Pattern pattern, const Byte* at, const Byte* end);
 
 // The class of each code point, in two steps: 256 code points a block, equal blocks shared.
 struct CharacterTable {

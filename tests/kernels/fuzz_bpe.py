@@ -21,13 +21,14 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
-from bpe_random_texts import random_bytes, random_text
+from bpe_random_texts import SPACES, random_bytes, random_text
 from bpe_texts import Library
 from bpe_tokenizers import BUILDERS, tokenizer_of
 
 from jarvis_nano.kernels import BpeEncoder
 from jarvis_nano.kernels.bpe.tokenizer_file import parse
 
+LONG_BYTES = 400_000  # of a text that is worth more than one thread
 REFERENCE_BYTES = 120  # the readable twin is quadratic in a word
 
 
@@ -40,7 +41,8 @@ class Pair:
 
     def __init__(self, kind: str, *, oracle: bool = True) -> None:
         raw = tokenizer_of(kind)
-        self.kind, self.ours = kind, BpeEncoder(raw)
+        self.kind, self.ours = kind, BpeEncoder(raw, n_threads=1)
+        self.threaded = [BpeEncoder(raw, n_threads=n) for n in (2, 3)]
         self.library = Library(raw) if oracle else None
         # The library decodes the letters of an added token as if they stood for bytes: é becomes U+FFFD. Ours does not.
         self.misread = {i for text, i in self.ours.added_tokens.items() if not text.isascii()}
@@ -80,6 +82,7 @@ def check_text(pair: Pair, text: str, special: bool) -> None:
     for name, buffer in (("memoryview", memoryview(data)), ("bytearray", bytearray(data))):
         expect(f"encode({name})", ours.encode(buffer, special=special).tolist(), got)
     expect("encode(uint8 array)", ours.encode(np.frombuffer(data, np.uint8), special=special).tolist(), got)
+    expect("encode_list", ours.encode_list(text, special=special), got)
     expect("count", ours.count(text, special=special), len(got))
     expect("encode(str), again", ours.encode(text, special=special).tolist(), got)
     if pair.twin is not None and len(data) <= REFERENCE_BYTES:
@@ -112,16 +115,22 @@ def check_batch(pair: Pair, text: str, special: bool, rng: random.Random) -> Non
     ids, offsets = ours.encode_batch(texts, special=special)
     expect("encode_batch", [ids[a:b].tolist() for a, b in pairwise(offsets.tolist())], want)
     expect("encode_batch as lists", ours.encode_batch(texts, special=special, as_lists=True), want)
-    one = ours.encode(text, special=special).tolist()
-    before = ours.threads
-    try:
-        for threads in (1, 2, 3):
-            ours.threads = threads
-            expect(f"{threads} threads", ours.encode(text, special=special).tolist(), one)
-            many, _ = ours.encode_batch(texts, special=special)
-            expect(f"{threads} threads, batch", many.tolist(), ids.tolist())
-    finally:
-        ours.threads = before
+    for threaded in pair.threaded:
+        many, places = threaded.encode_batch(texts, special=special)
+        name = f"encode_batch, {threaded.n_threads} threads"
+        expect(name, (many.tolist(), places.tolist()), (ids.tolist(), offsets.tolist()))
+        expect(f"{name}, as lists", threaded.encode_batch(texts, special=special, as_lists=True), want)
+
+
+def check_threads(pair: Pair, text: str, special: bool) -> None:
+    """One long text over several threads: wherever it is cut, the ids are those of one thread."""
+    data = text.encode()
+    want = pair.ours.encode(data, special=special)
+    for threaded in pair.threaded:
+        for form in (text, data):
+            got = threaded.encode(form, special=special)
+            if not np.array_equal(got, want):
+                expect(f"{threaded.n_threads} threads, {type(form).__name__}", got.tolist(), want.tolist())
 
 
 def check_bytes(pair: Pair, data: bytes) -> None:
@@ -174,6 +183,9 @@ def run_case(seed: int, number: int, pair: Callable[[str], Pair] = pair_of, kind
     if draw < 0.4:
         check = lambda text: check_batch(pair(kind), text, special, random.Random(after))  # noqa: E731
         shrink(text, check, f"{kind}, special={special}, batch")
+    if draw < 0.17 and pair(kind).ours.native:
+        long = (text + rng.choice(SPACES)) * (LONG_BYTES // (len(text.encode()) + 1) + 1)
+        shrink(long, lambda text: check_threads(pair(kind), text, special), f"{kind}, special={special}, threads")
     if draw < 0.2:
         shrink(text[:500], lambda text: check_surrogates(pair(kind), text, random.Random(after)), f"{kind}, surrogate")
 

@@ -17,7 +17,7 @@ import tokenizers
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
 from jarvis_nano.kernels import BpeEncoder
-from jarvis_nano.kernels.bpe.patterns import PATTERNS as PATTERNS
+from jarvis_nano.kernels.bpe.patterns import PATTERNS
 from jarvis_nano.kernels.bpe.tokenizer_file import parse
 
 Call = Callable[[Any], Any]
@@ -106,7 +106,7 @@ def fastokens(path: Path, pattern: str, threads: int) -> Peer:
 
     tokenizer = Tokenizer.from_file(str(path))
     return {
-        "str": lambda text: tokenizer.encode_ordinary(text).ids,
+        "str": lambda text: _flat(*tokenizer.encode_batch_flat([text]))[0],
         "flat": lambda texts: _flat(*tokenizer.encode_batch_flat(texts)),
         "lists": lambda texts: [row.ids for row in tokenizer.encode_batch(texts)],
         "list": lambda text: tokenizer.encode_ordinary(text).ids,

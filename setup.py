@@ -113,7 +113,7 @@ def ops_extension(torch, home: Path | None) -> Extension:
             macros.append(("USE_CUDA", "1"))  # declares torch's own stream getter
     return CppExtension(
         "jarvis_nano._ops",
-        [str(CSRC / "bindings.cpp"), *sources("cpu.cpp", "*_cpu.cpp", "*_avx2.cpp")],
+        [str(CSRC / "bindings.cpp"), *sorted({*sources("*_cpu.cpp", "*_avx2.cpp")} - {*sources("bpe*.cpp")})],
         depends=sources("*.h", "*.inc", "*.cu", "*.cuh"),
         define_macros=macros,
         extra_compile_args=compile_flags(),

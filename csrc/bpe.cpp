@@ -32,7 +32,7 @@ Encoder::Encoder(Model model)
 template <class Id>
 Id* Encoder::encode(const Byte* text, std::size_t size, bool special, Id* out, Workspace<Id>& workspace) const {
   if (special || has_plain_added_) return encode_around(0, text, text + size, special, out, workspace);
-  return encode_words(pattern_, merger_, text, text + size, out, workspace);
+  return encode_words(pattern_, merger_, text, text + size, false, out, workspace);
 }
 
 // The longest added token that begins here, among those of this pass.
@@ -50,7 +50,7 @@ const AddedToken* Encoder::added_at(int pass, const Byte* at, const Byte* end) c
 template <class Id>
 Id* Encoder::encode_around(int pass, const Byte* at, const Byte* end, bool special, Id* out,
                            Workspace<Id>& workspace) const {
-  if (pass == 2) return encode_words(pattern_, merger_, at, end, out, workspace);
+  if (pass == 2) return encode_words(pattern_, merger_, at, end, false, out, workspace);
   const Byte* done = at;
   while (at < end) {
     const AddedToken* token = added_at(pass, at, end);

@@ -5,6 +5,9 @@
 #include <map>
 #include <stdexcept>
 
+#include "bpe_blocks.h"
+#include "cpu_choice.h"
+
 namespace jarvis::bpe {
 
 CharacterTable::CharacterTable() {
@@ -27,6 +30,12 @@ const CharacterTable& character_table() {
   return table;
 }
 
+const ClassTable& class_table() {
+  static const ClassTable table{character_table().block.data(),
+                                reinterpret_cast<const Byte(*)[256]>(character_table().blocks.data())};
+  return table;
+}
+
 Pattern pattern_named(const std::string& name) {
   static const std::pair<const char*, Pattern> kNames[] = {{"french", Pattern::french}, {"gpt2", Pattern::gpt2},
                                                            {"llama3", Pattern::llama3}, {"qwen2", Pattern::qwen2},
@@ -46,6 +55,35 @@ const Byte* next_word(Pattern pattern, const Byte* at, const Byte* end) {
     case Pattern::bloom: return Scanner<Pattern::bloom>(end).next(at);
   }
   return end;
+}
+
+namespace {
+
+template <Pattern kPattern>
+std::size_t by_character(const Byte* text, std::size_t size, std::uint32_t* starts) {
+  const Scanner<kPattern> scanner(text + size);
+  std::size_t words = 0;
+  for (const Byte* at = text; at < text + size; at = scanner.next(at)) starts[words++] = at - text;
+  starts[words] = static_cast<std::uint32_t>(size);
+  return words;
+}
+
+}  // namespace
+
+WordStarts word_starts(Pattern pattern) {
+#ifdef JARVIS_AVX2_BEGIN
+  if (use_avx2()) {
+    if (const WordStarts by_blocks = avx2::word_starts(pattern)) return by_blocks;
+  }
+#endif
+  switch (pattern) {
+    case Pattern::french: return by_character<Pattern::french>;
+    case Pattern::gpt2: return by_character<Pattern::gpt2>;
+    case Pattern::llama3: return by_character<Pattern::llama3>;
+    case Pattern::qwen2: return by_character<Pattern::qwen2>;
+    case Pattern::bloom: return by_character<Pattern::bloom>;
+  }
+  return nullptr;
 }
 
 namespace {

@@ -30,6 +30,14 @@ struct CharacterTable {
 };
 const CharacterTable& character_table();
 
+// The same on plain pointers, for code compiled for another instruction set.
+struct ClassTable {
+  const std::uint16_t* block;
+  const Byte (*blocks)[256];
+  Byte of(std::uint32_t code) const { return blocks[block[code >> 8]][code & 0xFF]; }
+};
+const ClassTable& class_table();
+
 // A character in the text: its class (kEnd past the end) and how many bytes it takes.
 struct Seen {
   Byte kind, width;

@@ -1,60 +1,112 @@
-// Words to ids: the scanner's words, each from the cache or merged.
+// Words to ids: a window of text at a time, its words by a scanner, their ids from the cache or by merging.
 #include "bpe_words.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <new>
+
+#include "cpu_choice.h"
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
 
 namespace jarvis::bpe {
 
 namespace {
 
 constexpr std::size_t kKeptBuffer = 1 << 20;  // bytes
+constexpr std::size_t kHugePage = 2 << 20;
 
-// The bytes of a word of at most 15, zero-padded, with the length in the last: never all zero, so no empty entry fits.
-template <class Key>
-Key key_of(const Byte* word, std::size_t size, const Byte* end) {
-  alignas(16) Byte bytes[16];
-  if (end - word >= 16) {
-    static constexpr std::uint64_t kMask[9] = {0,          0xFF,         0xFFFF,         0xFFFFFF,        0xFFFFFFFF,
-                                               0xFFFFFFFFFF, 0xFFFFFFFFFFFF, 0xFFFFFFFFFFFFFF, ~std::uint64_t{0}};
-    Key key;
-    std::memcpy(&key, word, 16);
-    key.low &= kMask[std::min<std::size_t>(size, 8)];
-    key.high &= kMask[size > 8 ? size - 8 : 0];
-    key.high |= std::uint64_t{size} << 56;
-    return key;
+// A window stays in the first two levels of cache, its word starts too.
+constexpr std::size_t kWindow = 16 << 10;
+// A word that begins this far from a window's end was cut as in the whole text: no pattern looks further ahead, but for
+// white space that touches the end.
+constexpr std::size_t kLookAhead = 24;
+
+std::uint64_t mix(std::uint64_t value) {
+  value *= 0x9E3779B97F4A7C15u;
+  return value ^ value >> 32;
+}
+
+std::uint64_t hash_of(const Byte* word, std::size_t size) {
+  std::uint64_t hash = size, part;
+  for (; size > 8; word += 8, size -= 8) {
+    std::memcpy(&part, word, 8);
+    hash = mix(hash ^ part);
   }
-  std::memset(bytes, 0, 16);
-  std::memcpy(bytes, word, size);
-  bytes[15] = static_cast<Byte>(size);
-  Key key;
-  std::memcpy(&key, bytes, 16);
-  return key;
+  part = 0;
+  std::memcpy(&part, word, size);
+  return mix(hash ^ part) * 0xD6E8FEB86659FD93u;
 }
 
 }  // namespace
 
 template <class Id>
+void Entry<Id>::pack(const Id* ids, std::size_t count) {
+  if constexpr (kWide) {
+    for (std::size_t i = 0; i < std::min(count, kMostIds); ++i) {
+      for (int byte = 0; byte < 3; ++byte) packed[3 * i + byte] = static_cast<Byte>(ids[i] >> 8 * byte);
+    }
+    packed[15] = static_cast<Byte>(count);
+  } else {
+    std::memcpy(packed, ids, count * sizeof(Id));
+    const auto small = static_cast<std::uint16_t>(count);
+    std::memcpy(packed + 14, &small, 2);
+  }
+}
+
+template <class Id>
+Id* Entry<Id>::unpack(Id* out) const {
+  if constexpr (kWide) {
+    for (std::size_t i = 0; i < kMostIds; ++i) {
+      out[i] = packed[3 * i] | packed[3 * i + 1] << 8 | packed[3 * i + 2] << 16;
+    }
+    return out + packed[15];
+  } else {
+    std::memcpy(out, packed, 14);
+    std::uint16_t count;
+    std::memcpy(&count, packed + 14, 2);
+    return out + count;
+  }
+}
+
+template <class Id>
 WordCache<Id>::WordCache() {
-  // calloc: pages that no word falls on are never touched, so that a small text costs little.
-  entries_.reset(static_cast<Entry*>(std::calloc(std::size_t{2} << kBits, sizeof(Entry))));
-  if (!entries_) throw std::bad_alloc();
+  constexpr std::size_t kSets = (std::size_t{2} << kSetBits) * sizeof(Entry<Id>);
+  constexpr std::size_t kLong = (std::size_t{1} << kLongBits) * sizeof(LongEntry<Id>);
+  mapped_ = kSets + kLong + kHugePage;
+#if defined(__linux__)
+  // Zeroed pages that cost nothing until a word falls on them; large ones, for the sets are met in no order.
+  memory_ = mmap(nullptr, mapped_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory_ == MAP_FAILED) throw std::bad_alloc();
+  const auto place = (reinterpret_cast<std::uintptr_t>(memory_) + kHugePage - 1) & ~(kHugePage - 1);
+  madvise(reinterpret_cast<void*>(place), kSets, MADV_HUGEPAGE);
+#else
+  memory_ = std::calloc(1, mapped_);
+  if (!memory_) throw std::bad_alloc();
+  const auto place = (reinterpret_cast<std::uintptr_t>(memory_) + 63) & ~std::uintptr_t{63};
+#endif
+  sets_ = reinterpret_cast<Entry<Id>*>(place);
+  long_ = reinterpret_cast<LongEntry<Id>*>(place + kSets);
 }
 
 template <class Id>
-void WordCache<Id>::Free::operator()(Entry* entries) const {
-  std::free(entries);
+WordCache<Id>::~WordCache() {
+#if defined(__linux__)
+  munmap(memory_, mapped_);
+#else
+  std::free(memory_);
+#endif
 }
 
 template <class Id>
-void WordCache<Id>::insert(const Key& key, const Id* ids, std::size_t count) {
-  if (count > kMostIds) return;
-  Entry* set = entries_.get() + 2 * index(key);
-  set[1] = set[0];
-  set[0].key = key;
-  std::copy(ids, ids + count, set[0].ids);
-  set[0].count = static_cast<Id>(count);
+void WordCache<Id>::insert(std::size_t set, const Key& key, const Id* ids, std::size_t count) {
+  Entry<Id>* entry = sets_ + 2 * set;
+  entry[1] = entry[0];
+  entry->key = key;
+  entry->pack(ids, count);
 }
 
 template <class Id>
@@ -72,60 +124,152 @@ void Workspace<Id>::shrink() {
     buffer.reset();
     buffer_size = 0;
   }
+  if (starts.capacity() > kKeptBuffer / 4) std::vector<std::uint32_t>().swap(starts);
+  if (tail.capacity() > kKeptBuffer) std::vector<Byte>().swap(tail);
   scratch.shrink();
 }
+
+template <class Id>
+Id* missed_word(const Byte* word, std::size_t size, const Key& key, std::size_t set, const Merger& merger, Id* out,
+                Workspace<Id>& workspace) {
+  Id* const after = merger.merge(word, size, out, workspace.scratch);
+  const auto count = static_cast<std::size_t>(after - out);
+  if (count <= Entry<Id>::kMostIds) workspace.cache.insert(set, key, out, count);
+  return after;
+}
+
+template <class Id>
+Id* long_word(const Byte* word, std::size_t size, const Merger& merger, Id* out, Workspace<Id>& workspace) {
+  using Long = LongEntry<Id>;
+  if (size > Long::kMostBytes) return merger.merge(word, size, out, workspace.scratch);
+  const std::uint64_t hash = hash_of(word, size);
+  Long& entry = workspace.cache.long_entry(hash);
+  if (entry.hash == hash && entry.size == size && std::memcmp(entry.word, word, size) == 0) {
+    return std::copy_n(entry.ids, entry.count, out);
+  }
+  Id* const after = merger.merge(word, size, out, workspace.scratch);
+  const auto count = static_cast<std::size_t>(after - out);
+  if (count <= Long::kMostIds) {
+    entry.hash = hash;
+    entry.size = static_cast<std::uint16_t>(size);
+    entry.count = static_cast<std::uint16_t>(count);
+    std::copy_n(out, count, entry.ids);
+    std::memcpy(entry.word, word, size);
+  }
+  return after;
+}
+
+namespace portable {
+
+// avx2::emit_words for any processor.
+template <class Id>
+Id* emit_words(const Byte* text, const std::uint32_t* starts, std::size_t count, const Merger& merger, Id* out,
+               Workspace<Id>& workspace) {
+  Entry<Id>* const sets = workspace.cache.sets();
+  for (std::size_t i = 0; i < count; ++i) {
+    const Byte* word = text + starts[i];
+    const std::size_t size = starts[i + 1] - starts[i];
+    if (size > kLongestKey) {
+      out = long_word(word, size, merger, out, workspace);
+      continue;
+    }
+    Byte bytes[16] = {};
+    std::memcpy(bytes, word, size);
+    bytes[15] = static_cast<Byte>(size);
+    Key key;
+    std::memcpy(&key, bytes, 16);
+    const std::size_t set = mix(mix(key.low) ^ key.high) >> (64 - WordCache<Id>::kSetBits);
+    const Entry<Id>* entry = sets + 2 * set;
+    if (entry->key == key || (++entry)->key == key) {
+      out = entry->unpack(out);
+    } else {
+      out = missed_word(word, size, key, set, merger, out, workspace);
+    }
+  }
+  return out;
+}
+
+}  // namespace portable
 
 namespace {
 
 template <class Id>
-Id* encode_word(const Merger& merger, const Byte* word, const Byte* word_end, const Byte* end, Id* out,
-                Workspace<Id>& workspace) {
-  using Cache = WordCache<Id>;
-  const std::size_t size = word_end - word;
-  if (size > Cache::kLongestWord) return merger.merge(word, size, out, workspace.scratch);
-  const auto key = key_of<typename Cache::Key>(word, size, end);
-  if (const auto* entry = workspace.cache.find(key)) {
-    std::memcpy(out, entry->ids, sizeof entry->ids);  // all seven: one store, and kSlack leaves the room
-    return out + entry->count;
-  }
-  Id* after = merger.merge(word, size, out, workspace.scratch);
-  workspace.cache.insert(key, out, after - out);
-  return after;
+EmitWords<Id> emit_words() {
+#ifdef JARVIS_AVX2_BEGIN
+  if (use_avx2()) return avx2::emit_words<Id>;
+#endif
+  return portable::emit_words<Id>;
 }
 
-template <class Id, Pattern kPattern>
-Id* encode_pattern(const Merger& merger, const Byte* at, const Byte* end, Id* out, Workspace<Id>& workspace) {
-  const Scanner<kPattern> scanner(end);
-  while (at < end) {
-    const Byte* word_end = scanner.next(at);
-    out = encode_word(merger, at, word_end, end, out, workspace);
-    at = word_end;
+bool white_space(const Byte* at) {
+  const int width = *at < 0x80 ? 1 : *at < 0xE0 ? 2 : *at < 0xF0 ? 3 : 4;
+  std::uint32_t code = *at;
+  if (width == 2) code = (at[0] & 0x1Fu) << 6 | (at[1] & 0x3Fu);
+  if (width == 3) code = (at[0] & 0x0Fu) << 12 | (at[1] & 0x3Fu) << 6 | (at[2] & 0x3Fu);
+  return width < 4 && class_table().of(code) & kSpace;
+}
+
+// How many of a window's words stand whatever follows the window: those before the last beginning that is neither near
+// the end nor in white space.
+std::size_t sure_words(const Byte* text, std::size_t size, const std::uint32_t* starts, std::size_t words) {
+  for (; words > 0; --words) {
+    const std::uint32_t start = starts[words];
+    if (start + kLookAhead <= size && !white_space(text + start)) return words;
+    if (start + kLookAhead <= size && text[start] == ' ' && !white_space(text + start + 1)) return words;
   }
-  return out;
+  return 0;
 }
 
 }  // namespace
 
 template <class Id>
-Id* encode_words(Pattern pattern, const Merger& merger, const Byte* at, const Byte* end, Id* out,
+Id* encode_words(Pattern pattern, const Merger& merger, const Byte* at, const Byte* end, bool padded, Id* out,
                  Workspace<Id>& workspace) {
-  switch (pattern) {
-    case Pattern::french: return encode_pattern<Id, Pattern::french>(merger, at, end, out, workspace);
-    case Pattern::gpt2: return encode_pattern<Id, Pattern::gpt2>(merger, at, end, out, workspace);
-    case Pattern::llama3: return encode_pattern<Id, Pattern::llama3>(merger, at, end, out, workspace);
-    case Pattern::qwen2: return encode_pattern<Id, Pattern::qwen2>(merger, at, end, out, workspace);
-    case Pattern::bloom: return encode_pattern<Id, Pattern::bloom>(merger, at, end, out, workspace);
+  static const EmitWords<Id> emit = emit_words<Id>();
+  const WordStarts scan = word_starts(pattern);
+  std::size_t window = kWindow;
+  while (at < end) {
+    const auto left = static_cast<std::size_t>(end - at);
+    const bool whole = left <= window + kPadding;
+    std::size_t size = whole ? left : window;
+    while (!whole && (at[size] & 0xC0) == 0x80) --size;
+    const Byte* text = at;
+    if (whole && !padded) {
+      workspace.tail.assign(at, end);
+      workspace.tail.resize(size + kPadding);
+      text = workspace.tail.data();
+    }
+    if (workspace.starts.size() < size + 72) workspace.starts.resize(size + 72);
+    std::uint32_t* starts = workspace.starts.data();
+    std::size_t words = scan(text, size, starts);
+    if (!whole) {
+      words = sure_words(text, size, starts, words);
+      if (words == 0) {  // one word, or white space, larger than the window
+        if (window > std::size_t{1} << 30) throw std::invalid_argument("one word of more than 1 GiB without a break");
+        window *= 2;
+        continue;
+      }
+    }
+    out = emit(text, starts, words, merger, out, workspace);
+    at += starts[words];
+    window = kWindow;
   }
   return out;
 }
 
+
+template struct Entry<std::uint16_t>;
+template struct Entry<std::uint32_t>;
 template class WordCache<std::uint16_t>;
 template class WordCache<std::uint32_t>;
 template struct Workspace<std::uint16_t>;
 template struct Workspace<std::uint32_t>;
-template std::uint16_t* encode_words(Pattern, const Merger&, const Byte*, const Byte*, std::uint16_t*,
-                                     Workspace<std::uint16_t>&);
-template std::uint32_t* encode_words(Pattern, const Merger&, const Byte*, const Byte*, std::uint32_t*,
-                                     Workspace<std::uint32_t>&);
+#define JARVIS_WORDS_OF(Id)                                                                                         \
+  template Id* missed_word(const Byte*, std::size_t, const Key&, std::size_t, const Merger&, Id*, Workspace<Id>&);  \
+  template Id* long_word(const Byte*, std::size_t, const Merger&, Id*, Workspace<Id>&);                             \
+  template Id* encode_words(Pattern, const Merger&, const Byte*, const Byte*, bool, Id*, Workspace<Id>&);
+JARVIS_WORDS_OF(std::uint16_t)
+JARVIS_WORDS_OF(std::uint32_t)
+#undef JARVIS_WORDS_OF
 
 }  // namespace jarvis::bpe

@@ -7,21 +7,9 @@
 #include <cstdint>
 #include <cstring>
 
-// Opens and closes the part of a file that is compiled for AVX2. Standard headers go before it: an inline function of
-// theirs compiled for AVX2 could be the copy that the linker keeps for everybody.
-#if defined(__x86_64__) && defined(__clang__)
-#define JARVIS_AVX2_BEGIN \
-  _Pragma("clang attribute push(__attribute__((target(\"avx2,fma,f16c,bmi,bmi2\"))), apply_to = function)")
-#define JARVIS_AVX2_END _Pragma("clang attribute pop")
-#elif defined(__x86_64__)
-#define JARVIS_AVX2_BEGIN _Pragma("GCC push_options") _Pragma("GCC target(\"avx2,fma,f16c,bmi,bmi2\")")
-#define JARVIS_AVX2_END _Pragma("GCC pop_options")
-#endif
+#include "cpu_choice.h"
 
 namespace jarvis {
-
-// True: run the AVX2 code. The processor decides; JARVIS_NANO_CPU=avx2|portable forces (and is checked) once a process.
-bool use_avx2();
 
 // torch's own thread pool; defined in bindings.cpp.
 void parallel_ranges(int64_t begin, int64_t end, int64_t grain, void (*run)(int64_t, int64_t, void*), void* context);

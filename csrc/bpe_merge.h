@@ -1,9 +1,14 @@
 // Merging one word: its units, then the pair of lowest rank again and again. No cache and no text here.
 #pragma once
 
+#include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
+#include <memory>
 #include <string>
+#include <type_traits>
 #include <unordered_map>
 #include <vector>
 
@@ -11,36 +16,74 @@
 
 namespace jarvis::bpe {
 
-// Pair of ids -> rank and joined id, by open addressing.
+// A MergeTable of 16-bit ids on plain pointers, for code compiled for another instruction set.
+struct NarrowTable {
+  const std::uint32_t* base;  // 256
+  const std::uint16_t* joined;
+  const Byte* lines;  // 64 bytes each: 8 pairs, 9 ranks, whether some pair lies in the next line
+  std::size_t line_mask;
+  int shift;
+};
+
+// Pair of ids -> rank of its merge, kNone if it has none. The pairs of a line of the processor's cache are compared
+// without a branch: whether a pair merges cannot be foretold, and a wrong guess costs as much as the whole look-up. Small,
+// for the table shares the cache with the words: 8 pairs of 16-bit ids in a line, or 4 of 32-bit ids.
+template <class Id>
 class MergeTable {
  public:
-  static constexpr std::uint32_t kNone = 0xFFFFFFFF;
-  struct Merge {
-    std::uint32_t rank, joined;
-  };
-  explicit MergeTable(const std::vector<std::uint32_t>& merges);
-  Merge find(std::uint32_t left, std::uint32_t right) const {
-    const std::uint64_t key = std::uint64_t{left} << 32 | right;
-    for (std::size_t slot = hash(key);; slot = (slot + 1) & mask_) {
-      if (slots_[slot].key == key) return slots_[slot].merge;
-      if (slots_[slot].merge.rank == kNone) return {kNone, kNone};
+  static constexpr std::uint32_t kNone = std::numeric_limits<Id>::max();
+  explicit MergeTable(const std::vector<std::uint32_t>& merges);  // 3 a merge, by rank; fewer than kNone
+  std::uint32_t rank(std::uint32_t left, std::uint32_t right) const {
+    const Pair pair = static_cast<Pair>(left) << 8 * sizeof(Id) | right;
+    const Line* line = lines_.data() + (hash(pair) >> shift_);
+    for (;;) {
+      const int place = place_in(*line, pair);
+      if (place < kPairs || !line->overflows) [[likely]] return line->rank[place];
+      line = line + 1 == lines_.data() + lines_.size() ? lines_.data() : line + 1;
     }
+  }
+  std::uint32_t joined(std::uint32_t rank) const { return joined_[rank]; }
+  NarrowTable narrow(const std::uint32_t* base) const {
+    return {base, joined_.data(), reinterpret_cast<const Byte*>(lines_.data()), lines_.size() - 1, shift_};
   }
 
  private:
-  struct Slot {
-    std::uint64_t key = ~std::uint64_t{0};
-    Merge merge{kNone, kNone};
+  using Pair = std::conditional_t<sizeof(Id) == 2, std::uint32_t, std::uint64_t>;
+  static constexpr int kPairs = sizeof(Id) == 2 ? 8 : 4;
+  static constexpr Pair kEmpty = ~Pair{0};
+  struct alignas(64) Line {
+    Pair pair[kPairs];
+    Id rank[kPairs + 1];  // one more: the answer for a pair that is not there
+    Id overflows;         // some pair of this line lies in the next
+    Line() {
+      std::fill_n(pair, kPairs, kEmpty);
+      std::fill_n(rank, kPairs + 1, static_cast<Id>(kNone));
+      overflows = 0;
+    }
   };
-  std::size_t hash(std::uint64_t key) const { return (key * 0x9E3779B97F4A7C15u) >> shift_ & mask_; }
-  std::vector<Slot> slots_;
-  std::size_t mask_;
+  static_assert(sizeof(Line) == 64);
+  static int place_in(const Line& line, Pair pair) {
+    unsigned found = 1u << kPairs;
+    for (int i = 0; i < kPairs; ++i) found |= static_cast<unsigned>(line.pair[i] == pair) << i;
+    return std::countr_zero(found);
+  }
+  static std::uint64_t hash(std::uint64_t pair) {
+    pair *= 0x9E3779B97F4A7C15u;
+    return sizeof(Id) == 2 ? pair : (pair ^ pair >> 32) * 0xD6E8FEB86659FD93u;
+  }
+  std::vector<Line> lines_;
+  std::vector<Id> joined_;
   int shift_;
 };
 
+namespace avx2 {
+// The ids of a word of 2 to 16 bytes.
+std::uint16_t* merge_small(const NarrowTable& table, const Byte* word, std::size_t size, std::uint16_t* out);
+}
+
 // What merging long words needs: kept between calls, never shared by two at once.
 struct MergeScratch {
-  std::vector<std::uint32_t> ids, ranks, joined, next, previous;
+  std::vector<std::uint32_t> ids, ranks, next, previous;
   std::vector<std::uint64_t> heap;
   void shrink();  // gives back what a giant word needed
 };
@@ -50,6 +93,7 @@ class Merger {
  public:
   Merger(const std::vector<std::uint32_t>& base, const std::vector<std::uint32_t>& merges,
          std::unordered_map<std::string, std::uint32_t> words, std::size_t limit);
+  // Ids are uint16 where `limit` allows it, else uint32: merge() is for that type alone.
   // The ids of one word, at most `size` of them, written from `out` on; the end of them.
   template <class Id>
   Id* merge(const Byte* word, std::size_t size, Id* out, MergeScratch& scratch) const;
@@ -59,9 +103,16 @@ class Merger {
   Id* merge_short(const Byte* word, std::size_t size, Id* out) const;
   template <class Id>
   Id* merge_long(const Byte* word, std::size_t size, Id* out, MergeScratch& scratch) const;
+  template <class Id>
+  const MergeTable<Id>& merges() const {
+    if constexpr (sizeof(Id) == 2) return *narrow_;
+    if constexpr (sizeof(Id) == 4) return *wide_;
+  }
 
-  MergeTable merges_;
+  std::unique_ptr<MergeTable<std::uint16_t>> narrow_;  // for ids below 65,536
+  std::unique_ptr<MergeTable<std::uint32_t>> wide_;
   std::uint32_t base_[256];
+  NarrowTable small_{};  // lines is null where merge_small cannot run
   std::unordered_map<std::string, std::uint32_t> words_;  // ignore_merges: words that are tokens as they are
 };
 

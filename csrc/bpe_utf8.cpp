@@ -1,15 +1,16 @@
-// UTF-8 checked and written.
+// UTF-8 checked and written, a character at a time; by vectors in front where the processor has them.
 #include "bpe_utf8.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <cstring>
-#include <stdexcept>
-#include <string>
+
+#include "cpu_choice.h"
 
 namespace jarvis::bpe {
 
 namespace {
+
+constexpr std::size_t kScalarUnits = 16;  // written one by one where the vectors met something that they do not know
 
 bool continues(Byte byte) { return (byte & 0xC0) == 0x80; }
 
@@ -30,26 +31,68 @@ int valid_width(const Byte* at, const Byte* end) {
   return lead == 0xF4 && at[1] > 0x8F ? 0 : 4;
 }
 
-// How many of the next units are ASCII, a multiple of what fits 8 bytes.
-template <class Unit>
-std::size_t ascii_ahead(const Unit* text, std::size_t length) {
-  constexpr std::size_t kStep = 8 / sizeof(Unit);
-  constexpr std::uint64_t kHigh = sizeof(Unit) == 1   ? 0x8080808080808080u
-                                  : sizeof(Unit) == 2 ? 0xFF80FF80FF80FF80u
-                                                      : 0xFFFFFF80FFFFFF80u;
+// How many bytes of ASCII come next, a multiple of 8.
+std::size_t ascii_ahead(const Byte* text, std::size_t size) {
   std::size_t done = 0;
-  for (std::uint64_t units; done + kStep <= length; done += kStep) {
-    std::memcpy(&units, text + done, 8);
-    if (units & kHigh) break;
+  for (std::uint64_t bytes; done + 8 <= size; done += 8) {
+    std::memcpy(&bytes, text + done, 8);
+    if (bytes & 0x8080808080808080u) break;
   }
   return done;
+}
+
+// The bytes of one code point; null if it is a surrogate.
+Byte* write(std::uint32_t code, Byte* out) {
+  if (code < 0x80) {
+    *out++ = static_cast<Byte>(code);
+    return out;
+  }
+  if (code < 0x800) {
+    *out++ = static_cast<Byte>(0xC0 | code >> 6);
+  } else {
+    if (code >= 0xD800 && code < 0xE000) return nullptr;
+    if (code < 0x10000) {
+      *out++ = static_cast<Byte>(0xE0 | code >> 12);
+    } else {
+      *out++ = static_cast<Byte>(0xF0 | code >> 18);
+      *out++ = static_cast<Byte>(0x80 | (code >> 12 & 0x3F));
+    }
+    *out++ = static_cast<Byte>(0x80 | (code >> 6 & 0x3F));
+  }
+  *out++ = static_cast<Byte>(0x80 | (code & 0x3F));
+  return out;
+}
+
+template <class Unit>
+Written write_all(const Unit* text, std::size_t length, Byte* out) {
+  for (std::size_t at = 0; at < length;) {
+    std::size_t upto = length;
+#ifdef JARVIS_AVX2_BEGIN
+    if (use_avx2()) {
+      const Written done = avx2::to_utf8(text + at, length - at, out);
+      at += done.units;
+      out = done.end;
+      upto = std::min(length, at + kScalarUnits);
+    }
+#endif
+    for (; at < upto; ++at) {
+      Byte* const end = write(text[at], out);
+      if (!end) return {at, out};
+      out = end;
+    }
+  }
+  return {length, out};
 }
 
 }  // namespace
 
 std::optional<std::size_t> first_invalid(const Byte* text, std::size_t size) {
   const Byte* end = text + size;
-  for (const Byte* at = text; at < end;) {
+  const Byte* at = text;
+#ifdef JARVIS_AVX2_BEGIN
+  if (use_avx2()) at += avx2::valid_blocks(text, size);
+#endif
+  while (at < end) {
     at += ascii_ahead(at, end - at);
     if (at == end) break;
     const int width = valid_width(at, end);
@@ -59,41 +102,8 @@ std::optional<std::size_t> first_invalid(const Byte* text, std::size_t size) {
   return std::nullopt;
 }
 
-template <class Unit>
-Byte* to_utf8(const Unit* text, std::size_t length, Byte* out) {
-  for (std::size_t i = 0; i < length;) {
-    const std::size_t ascii = ascii_ahead(text + i, length - i);
-    out = std::copy_n(text + i, ascii, out);
-    i += ascii;
-    if (i == length) break;
-    const std::uint32_t code = text[i++];
-    if (code < 0x80) {
-      *out++ = static_cast<Byte>(code);
-    } else if (code < 0x800) {
-      *out++ = static_cast<Byte>(0xC0 | code >> 6);
-      *out++ = static_cast<Byte>(0x80 | (code & 0x3F));
-    } else if (code < 0x10000) {
-      if (code >= 0xD800 && code < 0xE000) {
-        char name[5];
-        std::snprintf(name, sizeof name, "%04X", code);
-        throw std::invalid_argument("lone surrogate U+" + std::string(name) + " at character " + std::to_string(i - 1) +
-                                    ": not UTF-8");
-      }
-      *out++ = static_cast<Byte>(0xE0 | code >> 12);
-      *out++ = static_cast<Byte>(0x80 | (code >> 6 & 0x3F));
-      *out++ = static_cast<Byte>(0x80 | (code & 0x3F));
-    } else {
-      *out++ = static_cast<Byte>(0xF0 | code >> 18);
-      *out++ = static_cast<Byte>(0x80 | (code >> 12 & 0x3F));
-      *out++ = static_cast<Byte>(0x80 | (code >> 6 & 0x3F));
-      *out++ = static_cast<Byte>(0x80 | (code & 0x3F));
-    }
-  }
-  return out;
-}
-
-template Byte* to_utf8(const std::uint8_t*, std::size_t, Byte*);
-template Byte* to_utf8(const std::uint16_t*, std::size_t, Byte*);
-template Byte* to_utf8(const std::uint32_t*, std::size_t, Byte*);
+Written to_utf8(const std::uint8_t* text, std::size_t length, Byte* out) { return write_all(text, length, out); }
+Written to_utf8(const std::uint16_t* text, std::size_t length, Byte* out) { return write_all(text, length, out); }
+Written to_utf8(const std::uint32_t* text, std::size_t length, Byte* out) { return write_all(text, length, out); }
 
 }  // namespace jarvis::bpe

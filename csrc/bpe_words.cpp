@@ -102,14 +102,6 @@ WordCache<Id>::~WordCache() {
 }
 
 template <class Id>
-void WordCache<Id>::insert(std::size_t set, const Key& key, const Id* ids, std::size_t count) {
-  Entry<Id>* entry = sets_ + 2 * set;
-  entry[1] = entry[0];
-  entry->key = key;
-  entry->pack(ids, count);
-}
-
-template <class Id>
 Byte* Workspace<Id>::at_least(std::size_t size) {
   if (size > buffer_size) {
     buffer = std::make_unique_for_overwrite<Byte[]>(size);
@@ -129,14 +121,7 @@ void Workspace<Id>::shrink() {
   scratch.shrink();
 }
 
-template <class Id>
-Id* missed_word(const Byte* word, std::size_t size, const Key& key, std::size_t set, const Merger& merger, Id* out,
-                Workspace<Id>& workspace) {
-  Id* const after = merger.merge(word, size, out, workspace.scratch);
-  const auto count = static_cast<std::size_t>(after - out);
-  if (count <= Entry<Id>::kMostIds) workspace.cache.insert(set, key, out, count);
-  return after;
-}
+namespace {
 
 template <class Id>
 Id* long_word(const Byte* word, std::size_t size, const Merger& merger, Id* out, Workspace<Id>& workspace) {
@@ -159,6 +144,22 @@ Id* long_word(const Byte* word, std::size_t size, const Merger& merger, Id* out,
   return after;
 }
 
+}  // namespace
+
+template <class Id>
+Id* missed_word(const Byte* word, std::size_t size, const Key& key, Entry<Id>* set, const Merger& merger, Id* out,
+                Workspace<Id>& workspace) {
+  if (size > kLongestKey) return long_word(word, size, merger, out, workspace);
+  Id* const after = merger.merge(word, size, out, workspace.scratch);
+  const auto count = static_cast<std::size_t>(after - out);
+  if (count <= Entry<Id>::kMostIds) {
+    set[1] = set[0];
+    set->key = key;
+    set->pack(out, count);
+  }
+  return after;
+}
+
 namespace portable {
 
 // avx2::emit_words for any processor.
@@ -169,22 +170,15 @@ Id* emit_words(const Byte* text, const std::uint32_t* starts, std::size_t count,
   for (std::size_t i = 0; i < count; ++i) {
     const Byte* word = text + starts[i];
     const std::size_t size = starts[i + 1] - starts[i];
-    if (size > kLongestKey) {
-      out = long_word(word, size, merger, out, workspace);
-      continue;
-    }
     Byte bytes[16] = {};
-    std::memcpy(bytes, word, size);
-    bytes[15] = static_cast<Byte>(size);
+    std::memcpy(bytes, word, std::min<std::size_t>(size, 16));
+    bytes[15] = static_cast<Byte>(std::min<std::size_t>(size, 16));  // no entry has the length 16
     Key key;
     std::memcpy(&key, bytes, 16);
     const std::size_t set = mix(mix(key.low) ^ key.high) >> (64 - WordCache<Id>::kSetBits);
-    const Entry<Id>* entry = sets + 2 * set;
-    if (entry->key == key || (++entry)->key == key) {
-      out = entry->unpack(out);
-    } else {
-      out = missed_word(word, size, key, set, merger, out, workspace);
-    }
+    Entry<Id>* entry = sets + 2 * set;
+    if (entry[1].key == key) std::swap(entry[0], entry[1]);
+    out = entry->key == key ? entry->unpack(out) : missed_word(word, size, key, entry, merger, out, workspace);
   }
   return out;
 }
@@ -265,8 +259,7 @@ template class WordCache<std::uint32_t>;
 template struct Workspace<std::uint16_t>;
 template struct Workspace<std::uint32_t>;
 #define JARVIS_WORDS_OF(Id)                                                                                         \
-  template Id* missed_word(const Byte*, std::size_t, const Key&, std::size_t, const Merger&, Id*, Workspace<Id>&);  \
-  template Id* long_word(const Byte*, std::size_t, const Merger&, Id*, Workspace<Id>&);                             \
+  template Id* missed_word(const Byte*, std::size_t, const Key&, Entry<Id>*, const Merger&, Id*, Workspace<Id>&); \
   template Id* encode_words(Pattern, const Merger&, const Byte*, const Byte*, bool, Id*, Workspace<Id>&);
 JARVIS_WORDS_OF(std::uint16_t)
 JARVIS_WORDS_OF(std::uint32_t)

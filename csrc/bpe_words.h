@@ -49,7 +49,6 @@ class WordCache {
   static constexpr int kSetBits = 17;
   static constexpr int kLongBits = 13;
   Entry<Id>* sets() const { return sets_; }
-  void insert(std::size_t set, const Key& key, const Id* ids, std::size_t count);
   LongEntry<Id>& long_entry(std::uint64_t hash) { return long_[hash >> (64 - kLongBits)]; }
 
  private:
@@ -85,12 +84,10 @@ Id* encode_words(Pattern pattern, const Merger& merger, const Byte* at, const By
 template <class Id>
 using EmitWords = Id* (*)(const Byte* text, const std::uint32_t* starts, std::size_t count, const Merger& merger, Id* out,
                           Workspace<Id>& workspace);
-// A word that is not in the sets: its ids, from the long entries or by merging; then it is.
+// A word that is not in its set: its ids, from the long entries or by merging; then it is there, if it can be.
 template <class Id>
-Id* missed_word(const Byte* word, std::size_t size, const Key& key, std::size_t set, const Merger& merger, Id* out,
+Id* missed_word(const Byte* word, std::size_t size, const Key& key, Entry<Id>* set, const Merger& merger, Id* out,
                 Workspace<Id>& workspace);
-template <class Id>
-Id* long_word(const Byte* word, std::size_t size, const Merger& merger, Id* out, Workspace<Id>& workspace);
 
 namespace avx2 {
 template <class Id>

@@ -1,8 +1,10 @@
-// Words to ids through the sets of the word cache: a pass that hashes and fetches ahead, a pass that compares and writes.
+// Words to ids by the sets of the word cache: a pass that hashes and fetches ahead, then one that compares and writes.
 #include <immintrin.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #include "bpe_words.h"
 #include "cpu_choice.h"
@@ -14,21 +16,23 @@ namespace {
 
 constexpr std::size_t kAhead = 64;  // words whose sets are fetched before the first is looked at
 
-alignas(32) constexpr Byte kKeep[32] = {0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
-                                        0xFF, 0xFF, 0xFF, 0xFF, 0xFF};
+alignas(64) constexpr Byte kKeep[32] = {0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
+                                        0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF};
+struct Lengths {
+  alignas(64) Byte row[17][16] = {};
+  constexpr Lengths() {
+    for (int length = 0; length <= 16; ++length) row[length][15] = static_cast<Byte>(length);
+  }
+};
+constexpr Lengths kLengths;
 
-// The word's bytes, zeros, and its length; of a word over 15 bytes, nonsense that nobody asks for.
+// The word's bytes, zeros, and its length. A longer word gets the length 16, which no entry has.
 inline __m128i key_of(const Byte* word, std::size_t size) {
-  const std::size_t kept = size < kLongestKey ? size : kLongestKey;
+  const std::size_t kept = size < 16 ? size : 16;
   const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(word));
   const __m128i keep = _mm_loadu_si128(reinterpret_cast<const __m128i*>(kKeep + 16 - kept));
-  return _mm_insert_epi8(_mm_and_si128(bytes, keep), static_cast<int>(size), 15);
-}
-
-inline std::size_t set_of(__m128i key) {
-  const auto low = static_cast<std::uint64_t>(_mm_cvtsi128_si64(key));
-  const auto high = static_cast<std::uint64_t>(_mm_extract_epi64(key, 1));
-  return _mm_crc32_u64(_mm_crc32_u64(0, low), high);
+  const __m128i length = _mm_load_si128(reinterpret_cast<const __m128i*>(kLengths.row[kept]));
+  return _mm_or_si128(_mm_and_si128(bytes, keep), length);
 }
 
 inline bool equal(__m128i key, const Key& other) {
@@ -56,32 +60,28 @@ inline std::uint32_t* unpack(const Entry<std::uint32_t>& entry, std::uint32_t* o
 template <class Id>
 Id* emit_words(const Byte* text, const std::uint32_t* starts, std::size_t count, const Merger& merger, Id* out,
                Workspace<Id>& workspace) {
-  Entry<Id>* const sets = workspace.cache.sets();
-  constexpr std::size_t kMask = (std::size_t{1} << WordCache<Id>::kSetBits) - 1;
-  std::uint32_t set[kAhead];
-  for (std::size_t first = 0; first < count; first += kAhead) {
-    const std::size_t words = count - first < kAhead ? count - first : kAhead;
-    const std::uint32_t* start = starts + first;
+  Byte* const sets = reinterpret_cast<Byte*>(workspace.cache.sets());
+  constexpr std::uint32_t kPlaces = ((1u << WordCache<Id>::kSetBits) - 1) * 2 * sizeof(Entry<Id>);
+  alignas(16) Key keys[kAhead];
+  std::uint32_t places[kAhead];  // of the sets, in bytes
+  for (; count > 0; starts += std::min(count, kAhead), count -= std::min(count, kAhead)) {
+    const std::size_t words = std::min(count, kAhead);
     for (std::size_t i = 0; i < words; ++i) {
-      set[i] = static_cast<std::uint32_t>(set_of(key_of(text + start[i], start[i + 1] - start[i])) & kMask);
-      _mm_prefetch(reinterpret_cast<const char*>(sets + 2 * std::size_t{set[i]}), _MM_HINT_T0);
+      _mm_store_si128(reinterpret_cast<__m128i*>(keys + i), key_of(text + starts[i], starts[i + 1] - starts[i]));
+      const std::uint64_t hash = _mm_crc32_u64(_mm_crc32_u64(0, keys[i].low), keys[i].high);
+      places[i] = static_cast<std::uint32_t>(hash) & kPlaces;
+      _mm_prefetch(reinterpret_cast<const char*>(sets + places[i]), _MM_HINT_T0);
     }
     for (std::size_t i = 0; i < words; ++i) {
-      const Byte* word = text + start[i];
-      const std::size_t size = start[i + 1] - start[i];
-      const __m128i key = key_of(word, size);
-      const Entry<Id>* entry = sets + 2 * std::size_t{set[i]};
-      const bool second = equal(key, entry[1].key);
-      const bool found = equal(key, entry[0].key) | second;
-      entry += second;
-      if (found && size <= kLongestKey) [[likely]] {
+      const __m128i key = _mm_load_si128(reinterpret_cast<const __m128i*>(keys + i));
+      auto* const entry = reinterpret_cast<Entry<Id>*>(sets + places[i]);
+      if (equal(key, entry->key)) [[likely]] {
         out = unpack(*entry, out);
-      } else if (size <= kLongestKey) {
-        Key missed;
-        _mm_storeu_si128(reinterpret_cast<__m128i*>(&missed), key);
-        out = missed_word(word, size, missed, set[i], merger, out, workspace);
+      } else if (equal(key, entry[1].key)) {
+        std::swap(entry[0], entry[1]);  // the commoner of the two comes to lie in front
+        out = unpack(*entry, out);
       } else {
-        out = long_word(word, size, merger, out, workspace);
+        out = missed_word(text + starts[i], starts[i + 1] - starts[i], keys[i], entry, merger, out, workspace);
       }
     }
   }

@@ -100,7 +100,7 @@ def test_all_of_corpus_fr_gives_the_library_s_ids(shared_data, kind):
         rows = library.plain.encode_batch_fast(parts, add_special_tokens=False)
         want = np.array([index for row in rows for index in row.ids], dtype=ids.dtype)
         assert np.array_equal(ids, want), f"{path.name}: part {first_other(ids, want, offsets)}"
-        if encoder.byte_level and len(text) < 1_000_000:
+        if encoder.byte_level and len(text) < 300_000:
             assert encoder.encode(text).tolist() == library.encode(text), path.name
 
 

@@ -4,19 +4,35 @@
 #include <algorithm>
 #include <cstring>
 
-#include "bpe_scan.h"
+#include "bpe_blocks.h"
+#include "bpe_categories.h"
 
 namespace jarvis::bpe {
 
+namespace {
+
+constexpr std::size_t kPart = 64 << 10;  // stays in the second level of cache, normalized and cut
+
+bool letter(Byte byte) { return static_cast<Byte>((byte | 0x20) - 'a') < 26; }
+
+bool word_character(const Byte* at) { return category_table()[code_at(at)] & kRustWord; }
+
+}  // namespace
+
 Encoder::Encoder(Model model)
-    : merger_(model.base, model.merges, std::move(model.words), model.tokens.size()),
-      pattern_(model.pattern),
+    : merger_(model.base, model.merges, model.ranks, std::move(model.words), model.tokens.size()),
+      normalizer_(std::move(model.normalizer)),
+      later_normalizer_(normalizer_.later_parts()),
+      cutter_(std::move(model.cuts)),
+      only_pattern_(cutter_.only_pattern()),
       tokens_(std::move(model.tokens)),
       is_special_(tokens_.size()) {
+  if (model.by_character) merger_.by_character(model.characters, model.unknown, model.fuse_unknown);
+  if (!(normalizer_.empty() && only_pattern_) && normalizer_.in_parts(cutter_.mark())) joint_ = cutter_.joint();
   for (AddedToken& token : model.added) {
     if (token.content.empty() || token.id >= tokens_.size()) throw std::invalid_argument("added token out of range");
     is_special_[token.id] = is_special_[token.id] || token.special;
-    has_plain_added_ = has_plain_added_ || !token.special;
+    has_plain_added_[token.normalized] |= !token.special;
     added_[token.normalized].push_back(std::move(token));
   }
   for (int pass = 0; pass < 2; ++pass) {
@@ -29,10 +45,15 @@ Encoder::Encoder(Model model)
   }
 }
 
+std::size_t Encoder::room(std::size_t size) const {
+  return cutter_.most_bytes(normalizer_.most_bytes(size));
+}
+
 template <class Id>
 Id* Encoder::encode(const Byte* text, std::size_t size, bool special, Id* out, Workspace<Id>& workspace) const {
-  if (special || has_plain_added_) return encode_around(0, text, text + size, special, out, workspace);
-  return encode_words(pattern_, merger_, text, text + size, false, out, workspace);
+  Call<Id> call{text, text + size, special, out, workspace};
+  encode_around(0, {text, text + size, text + size, true}, call);
+  return call.out;
 }
 
 // The longest added token that begins here, among those of this pass.
@@ -46,28 +67,125 @@ const AddedToken* Encoder::added_at(int pass, const Byte* at, const Byte* end) c
   return nullptr;
 }
 
-// Cuts the added tokens of this pass out of the text; what lies between goes to the next pass, then to the words.
+// Cuts the added tokens of this pass out of the text; what lies between goes on.
 template <class Id>
-Id* Encoder::encode_around(int pass, const Byte* at, const Byte* end, bool special, Id* out,
-                           Workspace<Id>& workspace) const {
-  if (pass == 2) return encode_words(pattern_, merger_, at, end, false, out, workspace);
-  const Byte* done = at;
-  while (at < end) {
-    const AddedToken* token = added_at(pass, at, end);
+void Encoder::encode_around(int pass, Cutter::Piece piece, Call<Id>& call) const {
+  if (!(call.special ? !added_[pass].empty() : has_plain_added_[pass])) return encode_between(pass, piece, call);
+  const Byte* done = piece.at;
+  const auto between = [&](const Byte* start, const Byte* end) {
+    if (start < end) encode_between(pass, {start, end, piece.readable, piece.first && start == piece.at}, call);
+  };
+  for (const Byte* at = piece.at; at < piece.end;) {
+    const AddedToken* token = added_at(pass, at, piece.end);
     if (!token) {
       ++at;
       continue;
     }
     const Byte* start = at;
     at += token->content.size();
-    if (token->special && !special) continue;  // plain text, and nothing is looked for inside it: as the library does
-    if (token->lstrip) start = spaces_before(done, start);
-    if (done < start) out = encode_around(pass + 1, done, start, special, out, workspace);
-    *out++ = static_cast<Id>(token->id);
-    if (token->rstrip) at = spaces_after(at, end);
-    done = at;
+    // Plain text, and nothing is looked for inside it: as the library does.
+    if (token->special && !call.special) continue;
+    if (token->single_word && ((start > piece.at && word_character(character_before(start))) ||
+                               (at < piece.end && word_character(at)))) {
+      continue;
+    }
+    // The white space before may belong to the token before already; the next token may begin in the white space after.
+    if (token->lstrip) start = std::max(spaces_before(piece.at, start), done);
+    between(done, start);
+    *call.out++ = static_cast<Id>(token->id);
+    done = token->rstrip ? spaces_after(at, piece.end) : at;
   }
-  return done < end ? encode_around(pass + 1, done, end, special, out, workspace) : out;
+  between(done, piece.end);
+}
+
+template <class Id>
+void Encoder::encode_between(int pass, Cutter::Piece piece, Call<Id>& call) const {
+  if (pass == 1) return encode_plain(piece, call);
+  if (joint_ == Cutter::Joint::none || (call.special ? !added_[1].empty() : has_plain_added_[1])) {
+    return encode_normalized(piece, call);
+  }
+  while (piece.at < piece.end) {
+    const Byte* after = part_end(piece.at, piece.end);
+    encode_normalized({piece.at, after, piece.readable, piece.first, piece.continues}, call);
+    piece = {after, piece.end, piece.readable, false, true};
+  }
+}
+
+template <class Id>
+void Encoder::encode_normalized(Cutter::Piece piece, Call<Id>& call) const {
+  const Normalizer& normalizer = piece.continues ? later_normalizer_ : normalizer_;
+  if (normalizer.empty()) return encode_around(1, piece, call);
+  const std::string_view text{reinterpret_cast<const char*>(piece.at), static_cast<std::size_t>(piece.end - piece.at)};
+  const std::string_view normal = normalizer.apply(text, call.workspace.normalized);
+  const auto* at = reinterpret_cast<const Byte*>(normal.data());
+  const Byte* end = at + normal.size();
+  const bool same = at >= piece.at && end <= piece.end;
+  encode_around(1, {at, end, same ? piece.readable : end, piece.first, piece.continues}, call);
+}
+
+// The first joint that leaves a part of some size, or the end.
+const Byte* Encoder::part_end(const Byte* at, const Byte* end) const {
+  if (end - at <= static_cast<std::ptrdiff_t>(2 * kPart)) return end;
+  for (const Byte* place = at + kPart; place < end; ++place) {
+    const bool found = joint_ == Cutter::Joint::line ? place[-1] == '\n' && letter(*place)
+                                                     : *place == ' ' && letter(place[-1]);
+    if (found) return place;
+  }
+  return end;
+}
+
+// Takes words one by one and turns them into ids many at a time.
+template <class Id>
+class Encoder::IdSink final : public WordSink {
+ public:
+  IdSink(const Merger& merger, Call<Id>& call) : merger_(merger), call_(call) {}
+  void word(const Byte* at, const Byte* after, const Byte* readable) override {
+    if (readable - after < static_cast<std::ptrdiff_t>(kPadding)) {
+      flush();
+      std::vector<Byte>& tail = call_.workspace.tail;
+      tail.assign(at, after);
+      tail.resize(tail.size() + kPadding);
+      base_ = tail.data();
+      add(0, after - at);
+      flush();
+      return;
+    }
+    if (count_ == kMost || at != end_) flush();
+    if (count_ == 0) base_ = at;
+    add(at - base_, after - base_);
+    end_ = after;
+  }
+  void words(Pattern pattern, const Byte* at, const Byte* end, const Byte* readable) override {
+    flush();
+    const bool padded = readable - end >= static_cast<std::ptrdiff_t>(kPadding);
+    call_.out = encode_words(pattern, merger_, at, end, padded, call_.out, call_.workspace);
+  }
+  void flush() override {
+    if (count_) call_.out = encode_cut_words(base_, starts_, count_, merger_, call_.out, call_.workspace);
+    count_ = 0;
+    end_ = nullptr;
+  }
+
+ private:
+  static constexpr std::size_t kMost = 256;
+  void add(std::size_t start, std::size_t end) {
+    if (end >> 32) throw std::invalid_argument("one word of more than 4 GiB without a break");
+    starts_[count_++] = static_cast<std::uint32_t>(start);
+    starts_[count_] = static_cast<std::uint32_t>(end);
+  }
+  const Merger& merger_;
+  Call<Id>& call_;
+  const Byte *base_ = nullptr, *end_ = nullptr;
+  std::size_t count_ = 0;
+  std::uint32_t starts_[kMost + 1];
+};
+
+template <class Id>
+void Encoder::encode_plain(Cutter::Piece piece, Call<Id>& call) const {
+  if (piece.at == piece.end) return;
+  IdSink<Id> sink(merger_, call);
+  if (only_pattern_) return sink.words(*only_pattern_, piece.at, piece.end, piece.readable);
+  cutter_.cut(piece, call.workspace.cut, sink);
 }
 
 std::size_t Encoder::decoded_size(const std::uint32_t* ids, std::size_t count, bool special) const {

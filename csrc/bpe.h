@@ -1,4 +1,4 @@
-// Byte-level byte-pair encoding: UTF-8 to ids, exactly as the tokenizers library. No Python and no torch here:
+// Byte-pair encoding: UTF-8 to ids, exactly as the tokenizers library. No Python and no torch here:
 // bpe_module.cpp binds it, kernels/bpe/reference.py is its readable twin.
 #pragma once
 
@@ -11,6 +11,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "bpe_cut.h"
+#include "bpe_normalize.h"
 #include "bpe_words.h"
 
 namespace jarvis::bpe {
@@ -21,24 +23,33 @@ struct AddedToken {
   std::uint32_t id;
   bool special;             // only looked for when the caller asks for special tokens
   bool lstrip, rstrip;      // takes the white space on that side along
-  bool normalized;          // looked for in a second pass, in what the first left
+  bool normalized;          // looked for in a second pass, in what the first left, normalized
+  bool single_word;         // not beside a letter, mark, number or _
 };
 
 // What a tokenizer.json says, ids checked by the caller.
 struct Model {
   std::vector<std::string> tokens;               // the bytes of each id
-  std::vector<std::uint32_t> base;               // 256: the id of each byte
+  std::vector<std::uint32_t> base;               // 256: the id of each byte; empty if only characters have ids
   std::vector<std::uint32_t> merges;             // 3 a merge, by rank: left, right, joined
-  std::vector<AddedToken> added;
+  std::vector<std::uint32_t> ranks;              // of the merges, where it is not their place
+  std::vector<AddedToken> added;                 // those looked for first in front; contents normalized where they are
   std::unordered_map<std::string, std::uint32_t> words;  // ignore_merges: words that are tokens as they are
-  Pattern pattern = Pattern::gpt2;
+  std::vector<NormalizerStep> normalizer;
+  std::vector<CutStep> cuts;
+  // Words made of characters: code point -> id. See Merger::by_character.
+  bool by_character = false, fuse_unknown = false;
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> characters;
+  std::uint32_t unknown = kNoId;
 };
 
 class Encoder {
  public:
   explicit Encoder(Model model);
   std::size_t size() const { return tokens_.size(); }
-  // Ids of valid UTF-8, written from `out` on; the end of them. `out` has room for size + kSlack ids.
+  // At most how many ids a text of `size` bytes has. More than `size` only where a normalizer or a prefix adds text.
+  std::size_t room(std::size_t size) const;
+  // Ids of valid UTF-8, written from `out` on; the end of them. `out` has room for room(size) + kSlack ids.
   template <class Id>
   Id* encode(const Byte* text, std::size_t size, bool special, Id* out, Workspace<Id>& workspace) const;
   // The bytes of ids below size(), special tokens left out unless asked for.
@@ -46,15 +57,36 @@ class Encoder {
   void decode(const std::uint32_t* ids, std::size_t count, bool special, char* out) const;
 
  private:
+  // One call: its text, and where its next id goes.
   template <class Id>
-  Id* encode_around(int pass, const Byte* at, const Byte* end, bool special, Id* out, Workspace<Id>& workspace) const;
+  struct Call {
+    const Byte *start, *end;
+    bool special;
+    Id* out;
+    Workspace<Id>& workspace;
+  };
+  template <class Id>
+  class IdSink;
+  // A stretch of text, by turns: added tokens are cut out; it is normalized; normalized added tokens are cut out; words.
+  template <class Id>
+  void encode_around(int pass, Cutter::Piece piece, Call<Id>& call) const;
+  template <class Id>
+  void encode_between(int pass, Cutter::Piece piece, Call<Id>& call) const;
+  template <class Id>
+  void encode_normalized(Cutter::Piece piece, Call<Id>& call) const;
+  template <class Id>
+  void encode_plain(Cutter::Piece piece, Call<Id>& call) const;
   const AddedToken* added_at(int pass, const Byte* at, const Byte* end) const;
+  const Byte* part_end(const Byte* at, const Byte* end) const;
 
   Merger merger_;
-  Pattern pattern_;
+  Normalizer normalizer_, later_normalizer_;
+  Cutter cutter_;
+  std::optional<Pattern> only_pattern_;
+  Cutter::Joint joint_ = Cutter::Joint::none;  // where a long text is cut, to be normalized and cut in parts
   std::vector<std::string> tokens_;
   std::vector<bool> is_special_;
-  bool has_plain_added_ = false;
+  bool has_plain_added_[2] = {false, false};   // by pass: tokens that are always looked for
   std::vector<AddedToken> added_[2];           // by pass, the longest first
   std::vector<std::uint32_t> starts_[2][256];  // by first byte: places in added_
 };

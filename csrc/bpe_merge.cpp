@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "bpe_categories.h"
 #include "cpu_choice.h"
 
 namespace jarvis::bpe {
@@ -19,16 +20,20 @@ constexpr std::size_t kKeptScratch = 1 << 18;  // entries
 }  // namespace
 
 template <class Id>
-MergeTable<Id>::MergeTable(const std::vector<std::uint32_t>& merges) {
+MergeTable<Id>::MergeTable(const std::vector<std::uint32_t>& merges, const std::vector<std::uint32_t>& ranks) {
   const std::size_t count = merges.size() / 3;
-  if (count >= kNone) throw std::invalid_argument(std::to_string(count) + " merges; expected fewer than " + std::to_string(kNone));
   int bits = 1;
   while ((std::size_t{kPairs} << bits) < 2 * count) ++bits;  // a line is a quarter to half full: few overflow
   lines_.resize(std::size_t{1} << bits);
   shift_ = 64 - bits;
-  for (std::size_t rank = 0; rank < count; ++rank) {
-    const Pair pair = static_cast<Pair>(merges[3 * rank]) << 8 * sizeof(Id) | merges[3 * rank + 1];
-    joined_.push_back(static_cast<Id>(merges[3 * rank + 2]));
+  std::vector<bool> merging(std::size_t{kNone} < 1 << 16 ? kNone + 1 : 0);
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::uint32_t left = merges[3 * i], right = merges[3 * i + 1];
+    const std::uint32_t rank = ranks.empty() ? static_cast<std::uint32_t>(i) : ranks[i];
+    const Pair pair = static_cast<Pair>(left) << 8 * sizeof(Id) | right;
+    if (!merging.empty()) merging[left] = merging[right] = true;
+    if (rank >= joined_.size()) joined_.resize(rank + 1);
+    joined_[rank] = static_cast<Id>(merges[3 * i + 2]);
     for (std::size_t at = hash(pair) >> shift_;; at = (at + 1) & (lines_.size() - 1)) {
       Line& line = lines_[at];
       int place = place_in(line, pair);
@@ -42,6 +47,10 @@ MergeTable<Id>::MergeTable(const std::vector<std::uint32_t>& merges) {
       break;
     }
   }
+  outside_ = static_cast<Id>(kNone);
+  while (!merging.empty() && merging[outside_]) {
+    if (outside_-- == 0) throw std::invalid_argument("every one of the 65536 ids is part of a merge");
+  }
 }
 
 void MergeScratch::shrink() {
@@ -51,17 +60,11 @@ void MergeScratch::shrink() {
 }
 
 Merger::Merger(const std::vector<std::uint32_t>& base, const std::vector<std::uint32_t>& merges,
-               std::unordered_map<std::string, std::uint32_t> words, std::size_t limit)
+               const std::vector<std::uint32_t>& ranks, std::unordered_map<std::string, std::uint32_t> words,
+               std::size_t limit)
     : words_(std::move(words)) {
-  if (limit <= 65'536) {
-    narrow_ = std::make_unique<MergeTable<std::uint16_t>>(merges);
-  } else {
-    wide_ = std::make_unique<MergeTable<std::uint32_t>>(merges);
-  }
-#ifdef JARVIS_AVX2_BEGIN
-  if (narrow_ && use_avx2()) small_ = narrow_->narrow(base_);
-#endif
-  if (base.size() != 256) throw std::invalid_argument("expected one id for each of the 256 bytes");
+  by_byte_ = !base.empty();
+  if (by_byte_ && base.size() != 256) throw std::invalid_argument("expected one id for each of the 256 bytes");
   std::copy(base.begin(), base.end(), base_);
   for (const std::vector<std::uint32_t>* ids : {&base, &merges}) {
     std::size_t place = 0;
@@ -73,40 +76,79 @@ Merger::Merger(const std::vector<std::uint32_t>& base, const std::vector<std::ui
       ++place;
     }
   }
+  const std::size_t most_rank = ranks.empty() ? merges.size() / 3 : *std::max_element(ranks.begin(), ranks.end());
+  if (limit <= 65'536 && most_rank < 65'535) {
+    narrow_ = std::make_unique<MergeTable<std::uint16_t>>(merges, ranks);
+#ifdef JARVIS_AVX2_BEGIN
+    if (by_byte_ && use_avx2()) small_ = narrow_->narrow(base_);
+#endif
+  } else {
+    wide_ = std::make_unique<MergeTable<std::uint32_t>>(merges, ranks);
+  }
 }
 
-template <class Id>
-Id* Merger::merge(const Byte* word, std::size_t size, Id* out, MergeScratch& scratch) const {
-  if (!words_.empty()) {
-    const auto whole = words_.find(std::string(reinterpret_cast<const char*>(word), size));
-    if (whole != words_.end()) {
-      *out = static_cast<Id>(whole->second);
-      return out + 1;
+void Merger::by_character(const std::vector<std::pair<std::uint32_t, std::uint32_t>>& characters, std::uint32_t unknown,
+                          bool fuse) {
+  constexpr std::uint32_t kLatin = 0x250;
+  by_character_ = true;
+  small_ = {};
+  unknown_ = unknown;
+  fuse_ = fuse;
+  latin_.assign(kLatin, kNoId);
+  for (const auto& [code, id] : characters) {
+    if (code < kLatin) {
+      latin_[code] = id;
+    } else {
+      characters_[code] = id;
     }
   }
-#ifdef JARVIS_AVX2_BEGIN
-  if constexpr (sizeof(Id) == 2) {
-    if (small_.lines && size - 2 <= 14) return avx2::merge_small(small_, word, size, out);
-  }
-#endif
-  return size <= kShortWord ? merge_short(word, size, out) : merge_long(word, size, out, scratch);
 }
+
+std::size_t Merger::units(const Byte* word, std::size_t size, std::uint32_t* ids) const {
+  if (by_character_) return units_by_character(word, size, ids);
+  for (std::size_t i = 0; i < size; ++i) ids[i] = base_[word[i]];
+  return size;
+}
+
+std::size_t Merger::units_by_character(const Byte* word, std::size_t size, std::uint32_t* ids) const {
+  std::size_t count = 0;
+  bool after_unknown = false;
+  for (const Byte* at = word; at < word + size; at += width_at(at)) {
+    const std::uint32_t code = code_at(at);
+    std::uint32_t id = kNoId;
+    if (code < latin_.size()) {
+      id = latin_[code];
+    } else if (const auto found = characters_.find(code); found != characters_.end()) {
+      id = found->second;
+    }
+    if (id != kNoId) {
+      ids[count++] = id;
+      after_unknown = false;
+    } else if (by_byte_) {
+      for (int i = 0; i < width_at(at); ++i) ids[count++] = base_[at[i]];
+    } else if (unknown_ != kNoId) {
+      if (!(fuse_ && after_unknown)) ids[count++] = unknown_;
+      after_unknown = true;
+    }
+  }
+  return count;
+}
+
+namespace {
 
 // Again and again the pair of lowest rank, the leftmost of equals, until no pair has a rank. A merged unit leaves a hole
 // behind; place 0 and the place after the last hold ids that merge with nothing.
-template <class Id>
-Id* Merger::merge_short(const Byte* word, std::size_t size, Id* out) const {
-  const MergeTable<Id>& merges = this->merges<Id>();
-  constexpr std::uint32_t kNone = MergeTable<Id>::kNone;
+// The units lie at ids[1] … ids[size], with room at both ends.
+template <class Table, class Id>
+Id* merge_short(const Table& merges, std::uint32_t* ids, std::size_t size, Id* out) {
+  constexpr std::uint32_t kNone = Table::kNone;
   constexpr std::size_t kPlaces = kShortWord + 2;
   constexpr int kPlaceBits = 6;
   constexpr std::uint64_t kNever = std::uint64_t{kNone} << kPlaceBits;
-  std::uint32_t ids[kPlaces];
   std::uint64_t order[kPlaces];  // rank, then place
   Byte next[kPlaces], previous[kPlaces];
-  ids[0] = ids[size + 1] = kNone;
+  ids[0] = ids[size + 1] = merges.outside();
   for (std::size_t i = 1; i <= size; ++i) {
-    ids[i] = base_[word[i - 1]];
     next[i] = static_cast<Byte>(i + 1);
     previous[i] = static_cast<Byte>(i - 1);
   }
@@ -132,14 +174,14 @@ Id* Merger::merge_short(const Byte* word, std::size_t size, Id* out) const {
 }
 
 // The same in n log n: a heap of (rank, place) over a linked list. An entry whose pair has changed since is passed over.
-template <class Id>
-Id* Merger::merge_long(const Byte* word, std::size_t size, Id* out, MergeScratch& scratch) const {
-  const MergeTable<Id>& merges = this->merges<Id>();
-  constexpr std::uint32_t kNone = MergeTable<Id>::kNone, kOutside = ~std::uint32_t{0};
+// The units are scratch.ids.
+template <class Table, class Id>
+Id* merge_long(const Table& merges, std::size_t size, Id* out, MergeScratch& scratch) {
+  constexpr std::uint32_t kNone = Table::kNone, kOutside = ~std::uint32_t{0};
   if (size >= kOutside) throw std::invalid_argument("one word of more than 4 GiB without a break");
   auto& [ids, ranks, next, previous, heap] = scratch;
   const auto count = static_cast<std::uint32_t>(size);
-  for (auto* list : {&ids, &ranks, &next, &previous}) list->resize(count);
+  for (auto* list : {&ranks, &next, &previous}) list->resize(count);
   heap.clear();
   const auto later = [](std::uint64_t left, std::uint64_t right) { return left > right; };
   const auto pair_up = [&](std::uint32_t i) {
@@ -147,7 +189,6 @@ Id* Merger::merge_long(const Byte* word, std::size_t size, Id* out, MergeScratch
     return ranks[i] != kNone;
   };
   for (std::uint32_t i = 0; i < count; ++i) {
-    ids[i] = base_[word[i]];
     next[i] = i + 1;
     previous[i] = i - 1;  // of the first: kOutside
   }
@@ -176,6 +217,32 @@ Id* Merger::merge_long(const Byte* word, std::size_t size, Id* out, MergeScratch
   }
   for (std::uint32_t i = 0; i < count; i = next[i]) *out++ = static_cast<Id>(ids[i]);
   return out;
+}
+
+}  // namespace
+
+template <class Id>
+Id* Merger::merge(const Byte* word, std::size_t size, Id* out, MergeScratch& scratch) const {
+  if (!words_.empty()) {
+    const auto whole = words_.find(std::string(reinterpret_cast<const char*>(word), size));
+    if (whole != words_.end()) {
+      *out = static_cast<Id>(whole->second);
+      return out + 1;
+    }
+  }
+#ifdef JARVIS_AVX2_BEGIN
+  if constexpr (sizeof(Id) == 2) {
+    if (small_.lines && size - 2 <= 14) return avx2::merge_small(small_, word, size, out);
+  }
+#endif
+  if (size <= kShortWord) {
+    std::uint32_t ids[kShortWord + 2];
+    const std::size_t count = units(word, size, ids + 1);
+    return narrow_ ? merge_short(*narrow_, ids, count, out) : merge_short(*wide_, ids, count, out);
+  }
+  scratch.ids.resize(size);
+  const std::size_t count = units(word, size, scratch.ids.data());
+  return narrow_ ? merge_long(*narrow_, count, out, scratch) : merge_long(*wide_, count, out, scratch);
 }
 
 template std::uint16_t* Merger::merge(const Byte*, std::size_t, std::uint16_t*, MergeScratch&) const;

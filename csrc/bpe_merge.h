@@ -16,10 +16,14 @@
 
 namespace jarvis::bpe {
 
+// No id at all.
+inline constexpr std::uint32_t kNoId = 0xFFFFFFFF;
+
 // A MergeTable of 16-bit ids on plain pointers, for code compiled for another instruction set.
 struct NarrowTable {
   const std::uint32_t* base;  // 256
   const std::uint16_t* joined;
+  std::uint16_t outside;
   const Byte* lines;  // 64 bytes each: 8 pairs, 9 ranks, whether some pair lies in the next line
   std::size_t line_mask;
   int shift;
@@ -32,7 +36,8 @@ template <class Id>
 class MergeTable {
  public:
   static constexpr std::uint32_t kNone = std::numeric_limits<Id>::max();
-  explicit MergeTable(const std::vector<std::uint32_t>& merges);  // 3 a merge, by rank; fewer than kNone
+  // 3 numbers a merge: left, right, joined. Their ranks, or none where the rank is the place; all below kNone.
+  MergeTable(const std::vector<std::uint32_t>& merges, const std::vector<std::uint32_t>& ranks);
   std::uint32_t rank(std::uint32_t left, std::uint32_t right) const {
     const Pair pair = static_cast<Pair>(left) << 8 * sizeof(Id) | right;
     const Line* line = lines_.data() + (hash(pair) >> shift_);
@@ -43,8 +48,9 @@ class MergeTable {
     }
   }
   std::uint32_t joined(std::uint32_t rank) const { return joined_[rank]; }
+  std::uint32_t outside() const { return outside_; }  // an id that merges with nothing
   NarrowTable narrow(const std::uint32_t* base) const {
-    return {base, joined_.data(), reinterpret_cast<const Byte*>(lines_.data()), lines_.size() - 1, shift_};
+    return {base, joined_.data(), outside_, reinterpret_cast<const Byte*>(lines_.data()), lines_.size() - 1, shift_};
   }
 
  private:
@@ -72,7 +78,8 @@ class MergeTable {
     return sizeof(Id) == 2 ? pair : (pair ^ pair >> 32) * 0xD6E8FEB86659FD93u;
   }
   std::vector<Line> lines_;
-  std::vector<Id> joined_;
+  std::vector<Id> joined_;  // by rank
+  Id outside_;
   int shift_;
 };
 
@@ -91,29 +98,32 @@ struct MergeScratch {
 // Words to ids without a memory. The ids of `base` and `merges` are below `limit`, or std::invalid_argument.
 class Merger {
  public:
+  // base: the id of each byte, or empty. merges, ranks: as for MergeTable.
   Merger(const std::vector<std::uint32_t>& base, const std::vector<std::uint32_t>& merges,
-         std::unordered_map<std::string, std::uint32_t> words, std::size_t limit);
-  // Ids are uint16 where `limit` allows it, else uint32: merge() is for that type alone.
+         const std::vector<std::uint32_t>& ranks, std::unordered_map<std::string, std::uint32_t> words,
+         std::size_t limit);
+  // Words are made of characters with ids of their own, code point -> id. For any other its bytes, if `base` was not
+  // empty; else `unknown`, once for neighbours if `fuse`; without `unknown` (kNoId), nothing.
+  void by_character(const std::vector<std::pair<std::uint32_t, std::uint32_t>>& characters, std::uint32_t unknown,
+                    bool fuse);
   // The ids of one word, at most `size` of them, written from `out` on; the end of them.
   template <class Id>
   Id* merge(const Byte* word, std::size_t size, Id* out, MergeScratch& scratch) const;
 
  private:
-  template <class Id>
-  Id* merge_short(const Byte* word, std::size_t size, Id* out) const;
-  template <class Id>
-  Id* merge_long(const Byte* word, std::size_t size, Id* out, MergeScratch& scratch) const;
-  template <class Id>
-  const MergeTable<Id>& merges() const {
-    if constexpr (sizeof(Id) == 2) return *narrow_;
-    if constexpr (sizeof(Id) == 4) return *wide_;
-  }
+  // The ids that merging begins with, at most `size`; how many.
+  std::size_t units(const Byte* word, std::size_t size, std::uint32_t* ids) const;
+  std::size_t units_by_character(const Byte* word, std::size_t size, std::uint32_t* ids) const;
 
-  std::unique_ptr<MergeTable<std::uint16_t>> narrow_;  // for ids below 65,536
+  std::unique_ptr<MergeTable<std::uint16_t>> narrow_;  // where ids and ranks have 16 bits; else
   std::unique_ptr<MergeTable<std::uint32_t>> wide_;
   std::uint32_t base_[256];
-  NarrowTable small_{};  // lines is null where merge_small cannot run
-  std::unordered_map<std::string, std::uint32_t> words_;  // ignore_merges: words that are tokens as they are
+  NarrowTable small_{};  // for merge_small; lines is null where that cannot run
+  bool by_character_ = false, by_byte_ = true, fuse_ = false;
+  std::uint32_t unknown_ = kNoId;
+  std::vector<std::uint32_t> latin_;                             // by code point below U+0250, kNoId: none
+  std::unordered_map<std::uint32_t, std::uint32_t> characters_;  // the others
+  std::unordered_map<std::string, std::uint32_t> words_;         // ignore_merges: words that are tokens as they are
 };
 
 }  // namespace jarvis::bpe

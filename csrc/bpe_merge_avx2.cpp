@@ -33,7 +33,7 @@ template <bool kLong>
 inline std::uint16_t* merge(const NarrowTable& table, const Byte* word, std::size_t size, std::uint16_t* out) {
   std::uint16_t ids[18];
   alignas(32) std::uint16_t first[16];
-  ids[0] = ids[size + 1] = kNone;
+  ids[0] = ids[size + 1] = table.outside;
   _mm256_store_si256(reinterpret_cast<__m256i*>(first), _mm256_set1_epi16(-1));
   ids[1] = static_cast<std::uint16_t>(table.base[word[0]]);
   for (std::size_t i = 1; i < size; ++i) {

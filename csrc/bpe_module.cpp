@@ -7,7 +7,7 @@
 #include <cstdlib>
 #include <mutex>
 
-#include "bpe.h"
+#include "bpe_model_module.h"
 
 namespace py = pybind11;
 
@@ -46,11 +46,13 @@ std::string_view utf8_of(const Text& text, Workspace<Id>& workspace) {
     }
   }
   if (text.width == 0 || text.width == 5) return {reinterpret_cast<const char*>(bytes), text.length};
-  Byte* out = workspace.at_least(text.most_bytes());
-  Byte* end = out;
-  if (text.width == 1) end = to_utf8(bytes, text.length, out);
-  if (text.width == 2) end = to_utf8(static_cast<const std::uint16_t*>(text.data), text.length, out);
-  if (text.width == 4) end = to_utf8(static_cast<const std::uint32_t*>(text.data), text.length, out);
+  Byte* out = workspace.at_least(text.most_bytes() + kUtf8Slack);
+  Written w{};
+  if (text.width == 1) w = to_utf8(bytes, text.length, out);
+  if (text.width == 2) w = to_utf8(static_cast<const std::uint16_t*>(text.data), text.length, out);
+  if (text.width == 4) w = to_utf8(static_cast<const std::uint32_t*>(text.data), text.length, out);
+  if (w.units < text.length) throw py::value_error("lone surrogate at character " + std::to_string(w.units) + ": not UTF-8");
+  Byte* end = w.end;
   return {reinterpret_cast<const char*>(out), static_cast<std::size_t>(end - out)};
 }
 
@@ -115,7 +117,7 @@ template <class Id>
 py::object encode_as(const Encoder& encoder, Workspaces<Id>& workspaces, py::handle object, bool special) {
   const Text text = text_of(object);
   typename Workspaces<Id>::Lease lease(workspaces);
-  Ids<Id> ids(text.most_bytes());
+  Ids<Id> ids(encoder.room(text.most_bytes()));
   Id* end;
   {
     const py::gil_scoped_release unlocked;
@@ -134,7 +136,7 @@ py::object encode_batch_as(const Encoder& encoder, Workspaces<Id>& workspaces, c
   for (py::handle item : sequence) {
     held.push_back(py::reinterpret_borrow<py::object>(item));
     texts.push_back(text_of(item));
-    room += texts.back().most_bytes();
+    room += encoder.room(texts.back().most_bytes());
   }
   py::array_t<std::int64_t> offsets(static_cast<py::ssize_t>(texts.size() + 1));
   std::int64_t* offset = offsets.mutable_data();
@@ -191,23 +193,8 @@ class PyEncoder {
   Workspaces<std::uint32_t> wide_workspaces_;
 };
 
-using IdArray = py::array_t<std::uint32_t, py::array::c_style | py::array::forcecast>;
-
-std::unique_ptr<PyEncoder> make_encoder(std::vector<std::string> tokens, const IdArray& base, const IdArray& merges,
-                                        const std::string& scanner, const py::list& added,
-                                        std::unordered_map<std::string, std::uint32_t> words) {
-  Model model;
-  model.tokens = std::move(tokens);
-  model.base.assign(base.data(), base.data() + base.size());
-  model.merges.assign(merges.data(), merges.data() + merges.size());
-  model.pattern = pattern_named(scanner);
-  model.words = std::move(words);
-  for (py::handle item : added) {
-    const auto [content, id, special, lstrip, rstrip, normalized] =
-        item.cast<std::tuple<std::string, std::uint32_t, bool, bool, bool, bool>>();
-    model.added.push_back({content, id, special, lstrip, rstrip, normalized});
-  }
-  return std::make_unique<PyEncoder>(std::move(model));
+std::unique_ptr<PyEncoder> make_encoder(const py::dict& description) {
+  return std::make_unique<PyEncoder>(model_of(description));
 }
 
 py::list split(const std::string& scanner, const std::string& text) {
@@ -233,10 +220,10 @@ PYBIND11_MODULE(_bpe, module) {
   using namespace jarvis::bpe;
   module.doc() = "Byte-level byte-pair encoding. Use jarvis_nano.kernels.BpeEncoder, which loads a tokenizer.json.";
   py::class_<PyEncoder>(module, "Encoder")
-      .def(py::init(&make_encoder), py::arg("tokens"), py::arg("base"), py::arg("merges"), py::arg("scanner"),
-           py::arg("added"), py::arg("words"))
+      .def(py::init(&make_encoder), py::arg("description"))
       .def("encode", &PyEncoder::encode, py::arg("text"), py::arg("special") = false)
       .def("encode_batch", &PyEncoder::encode_batch, py::arg("texts"), py::arg("special") = false)
       .def("decode_bytes", &PyEncoder::decode_bytes, py::arg("ids"), py::arg("special") = true);
+  module.def("refusal", &refusal, py::arg("pattern"), "Why a pattern cannot be run by the matcher; empty if it can.");
   module.def("split", &split, py::arg("scanner"), py::arg("text"), "The words that a scanner cuts a text into.");
 }

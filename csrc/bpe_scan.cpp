@@ -39,7 +39,8 @@ const ClassTable& class_table() {
 Pattern pattern_named(const std::string& name) {
   static const std::pair<const char*, Pattern> kNames[] = {{"french", Pattern::french}, {"gpt2", Pattern::gpt2},
                                                            {"llama3", Pattern::llama3}, {"qwen2", Pattern::qwen2},
-                                                           {"bloom", Pattern::bloom}};
+                                                           {"bloom", Pattern::bloom}, {"o200k", Pattern::o200k},
+                                                           {"tekken", Pattern::tekken}};
   for (const auto& [known, pattern] : kNames) {
     if (name == known) return pattern;
   }
@@ -53,6 +54,8 @@ const Byte* next_word(Pattern pattern, const Byte* at, const Byte* end) {
     case Pattern::llama3: return Scanner<Pattern::llama3>(end).next(at);
     case Pattern::qwen2: return Scanner<Pattern::qwen2>(end).next(at);
     case Pattern::bloom: return Scanner<Pattern::bloom>(end).next(at);
+    case Pattern::o200k: return Scanner<Pattern::o200k>(end).next(at);
+    case Pattern::tekken: return Scanner<Pattern::tekken>(end).next(at);
   }
   return end;
 }
@@ -82,6 +85,8 @@ WordStarts word_starts(Pattern pattern) {
     case Pattern::llama3: return by_character<Pattern::llama3>;
     case Pattern::qwen2: return by_character<Pattern::qwen2>;
     case Pattern::bloom: return by_character<Pattern::bloom>;
+    case Pattern::o200k: return by_character<Pattern::o200k>;
+    case Pattern::tekken: return by_character<Pattern::tekken>;
   }
   return nullptr;
 }

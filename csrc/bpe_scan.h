@@ -7,13 +7,14 @@
 #include <string>
 #include <vector>
 
+#include "bpe_categories.h"
 #include "bpe_utf8.h"
 #include "unicode_tables.h"
 
 namespace jarvis::bpe {
 
 // How text is cut into words before any merge; kernels/bpe/patterns.py has the regular expressions.
-enum class Pattern { french, gpt2, llama3, qwen2, bloom };
+enum class Pattern { french, gpt2, llama3, qwen2, bloom, o200k, tekken };
 
 // The pattern of that name; std::invalid_argument if there is none.
 Pattern pattern_named(const std::string& name);
@@ -57,6 +58,8 @@ class Scanner {
     if constexpr (kPattern == Pattern::llama3) return llama3(at, 3);
     if constexpr (kPattern == Pattern::qwen2) return llama3(at, 1);
     if constexpr (kPattern == Pattern::bloom) return bloom(at);
+    if constexpr (kPattern == Pattern::o200k) return o200k(at, 3, true);
+    if constexpr (kPattern == Pattern::tekken) return o200k(at, 1, false);
   }
 
  private:
@@ -96,15 +99,7 @@ class Scanner {
     }
     const Seen first = look(at);
     if (first.kind & kLetter) return run(at, kLetter);
-    if (first.kind & kNumber) {
-      const Byte* after = at + first.width;
-      for (int digits = 1; digits < most_digits; ++digits) {
-        const Seen digit = look(after);
-        if (!(digit.kind & kNumber)) break;
-        after += digit.width;
-      }
-      return after;
-    }
+    if (first.kind & kNumber) return digits(at, most_digits);
     if (!new_line(*at) && look(at + first.width).kind & kLetter) return run(at + first.width, kLetter);
     const Byte* marks = at + (*at == ' ');
     if (!(look(marks).kind & (kSpace | kEnd | kLetter | kNumber))) {
@@ -113,6 +108,62 @@ class Scanner {
       return after;
     }
     return white_space(at, true);
+  }
+
+  // [^\r\n\p{L}\p{N}]?U*L+C?|[^\r\n\p{L}\p{N}]?U+L*C?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+
+  // with U = [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}], L = [\p{Ll}\p{Lm}\p{Lo}\p{M}], C = (?i:'s|'t|'re|'ve|'m|'ll|'d).
+  const Byte* o200k(const Byte* at, int most_digits, bool contractions) const {
+    const Seen first = look(at);
+    const bool joins = !(first.kind & (kLetter | kNumber)) && !new_line(*at);
+    const Byte* after = lower_word(at + (joins ? first.width : 0));
+    if (!after && first.kind & kMark) after = lower_word(at);
+    if (!after) {
+      const Byte* word = at + (joins ? first.width : 0);
+      after = case_run(word, kUpper);
+      if (after == word) after = nullptr;  // no capitals either
+    }
+    if (after) {
+      if (!contractions || after == end_ || *after != '\'') return after;
+      const Byte* contracted = contraction(after + 1, true);
+      return contracted ? contracted : after;
+    }
+    if (first.kind & kNumber) return digits(at, most_digits);
+    const Byte* marks = at + (*at == ' ');
+    if (!(look(marks).kind & (kSpace | kEnd | kLetter | kNumber))) {
+      const Byte* end = run_other_or_mark(marks);
+      while (end < end_ && (new_line(*end) || *end == '/')) ++end;
+      return end;
+    }
+    return white_space(at, true);
+  }
+
+  // U*L+, or null. U* gives back what L+ needs: the last character that both hold, if no other of L follows.
+  const Byte* lower_word(const Byte* at) const {
+    const Byte* shared = nullptr;  // the end of the last such character
+    for (Byte kinds = case_at(at); kinds & kUpper; kinds = case_at(at)) {
+      at += width_at(at);
+      if (kinds & kLower) shared = at;
+    }
+    if (case_at(at) & kLower) return case_run(at, kLower);
+    return shared;
+  }
+
+  static constexpr Byte kUpper = 1, kLower = 2;  // U and L
+  Byte case_at(const Byte* at) const {
+    if (at == end_) return 0;
+    if (*at < 0x80) return static_cast<Byte>(*at - 'A') < 26 ? kUpper : static_cast<Byte>(*at - 'a') < 26 ? kLower : 0;
+    static constexpr Byte kCases[] = {0, kUpper, kLower, kUpper, 3, 3, 3, 3, 3};  // by category: Lu Ll Lt Lm Lo Mn Mc Me
+    const int category = category_table()[code_at(at)] & kCategoryBits;
+    return category <= kMe ? kCases[category] : 0;
+  }
+  const Byte* case_run(const Byte* at, Byte kinds) const {
+    while (case_at(at) & kinds) at += width_at(at);
+    return at;
+  }
+
+  const Byte* digits(const Byte* at, int most) const {
+    for (Seen digit = look(at); most > 0 && digit.kind & kNumber; digit = look(at), --most) at += digit.width;
+    return at;
   }
 
   // " ?[^(\s|[.,!?…。，、।۔،])]+", and what lies between two matches stays together.

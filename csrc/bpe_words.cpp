@@ -118,6 +118,8 @@ void Workspace<Id>::shrink() {
   }
   if (starts.capacity() > kKeptBuffer / 4) std::vector<std::uint32_t>().swap(starts);
   if (tail.capacity() > kKeptBuffer) std::vector<Byte>().swap(tail);
+  normalized.shrink();
+  cut.shrink();
   scratch.shrink();
 }
 
@@ -203,6 +205,13 @@ bool white_space(const Byte* at) {
   return width < 4 && class_table().of(code) & kSpace;
 }
 
+// To o200k a word may reach as far as capitals do, letters without case and marks among them: up to where is known.
+std::size_t known_size(Pattern pattern, const Byte* text, std::size_t size) {
+  if (pattern != Pattern::o200k && pattern != Pattern::tekken) return size;
+  while (size > 0 && (text[size - 1] >= 0x80 || static_cast<Byte>(text[size - 1] - 'A') < 26)) --size;
+  return size;
+}
+
 // How many of a window's words stand whatever follows the window: those before the last beginning that is neither near
 // the end nor in white space.
 std::size_t sure_words(const Byte* text, std::size_t size, const std::uint32_t* starts, std::size_t words) {
@@ -237,7 +246,7 @@ Id* encode_words(Pattern pattern, const Merger& merger, const Byte* at, const By
     std::uint32_t* starts = workspace.starts.data();
     std::size_t words = scan(text, size, starts);
     if (!whole) {
-      words = sure_words(text, size, starts, words);
+      words = sure_words(text, known_size(pattern, text, size), starts, words);
       if (words == 0) {  // one word, or white space, larger than the window
         if (window > std::size_t{1} << 30) throw std::invalid_argument("one word of more than 1 GiB without a break");
         window *= 2;
@@ -251,6 +260,12 @@ Id* encode_words(Pattern pattern, const Merger& merger, const Byte* at, const By
   return out;
 }
 
+template <class Id>
+Id* encode_cut_words(const Byte* text, const std::uint32_t* starts, std::size_t count, const Merger& merger, Id* out,
+                     Workspace<Id>& workspace) {
+  static const EmitWords<Id> emit = emit_words<Id>();
+  return emit(text, starts, count, merger, out, workspace);
+}
 
 template struct Entry<std::uint16_t>;
 template struct Entry<std::uint32_t>;
@@ -260,6 +275,7 @@ template struct Workspace<std::uint16_t>;
 template struct Workspace<std::uint32_t>;
 #define JARVIS_WORDS_OF(Id)                                                                                         \
   template Id* missed_word(const Byte*, std::size_t, const Key&, Entry<Id>*, const Merger&, Id*, Workspace<Id>&); \
+  template Id* encode_cut_words(const Byte*, const std::uint32_t*, std::size_t, const Merger&, Id*, Workspace<Id>&); \
   template Id* encode_words(Pattern, const Merger&, const Byte*, const Byte*, bool, Id*, Workspace<Id>&);
 JARVIS_WORDS_OF(std::uint16_t)
 JARVIS_WORDS_OF(std::uint32_t)

@@ -5,7 +5,9 @@
 #include <vector>
 
 #include "bpe_blocks.h"
+#include "bpe_cut.h"
 #include "bpe_merge.h"
+#include "bpe_normalize.h"
 
 namespace jarvis::bpe {
 
@@ -65,6 +67,8 @@ struct Workspace {
   MergeScratch scratch;
   std::vector<std::uint32_t> starts;  // of the words of a window
   std::vector<Byte> tail;             // the last window, with room to read on
+  Normalizer::Buffers normalized;
+  Cutter::Scratch cut;
   std::unique_ptr<Byte[]> buffer;
   std::size_t buffer_size = 0;
   Byte* at_least(std::size_t size);
@@ -79,6 +83,12 @@ inline constexpr std::size_t kSlack = 8;
 template <class Id>
 Id* encode_words(Pattern pattern, const Merger& merger, const Byte* at, const Byte* end, bool padded, Id* out,
                  Workspace<Id>& workspace);
+
+// The same for words that were cut already: `count` of them, which begin at starts[0] … starts[count - 1] and end at
+// starts[count], kPadding bytes past which can be read.
+template <class Id>
+Id* encode_cut_words(const Byte* text, const std::uint32_t* starts, std::size_t count, const Merger& merger, Id* out,
+                     Workspace<Id>& workspace);
 
 // Steps of it. The ids of `count` words, which begin at starts[0] … starts[count - 1] and end at starts[count].
 template <class Id>

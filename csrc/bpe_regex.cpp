@@ -264,7 +264,7 @@ class RegexParser {
     at_.remove_prefix(1);
     const auto whole = [&](bool negated) {
       if (negated && in_bracket) refuse(std::string("\\") + letter + " in brackets");
-      kind.negated = negated;
+      if (negated) kind.negated = true;
       return std::nullopt;
     };
     switch (letter) {

@@ -49,9 +49,7 @@ def _triton() -> Kernel:
     return Kernel(torch.ops.jarvis_nano.adamw_step.triton, _no_backward)
 
 
-OP = backends.Op(
-    "adamw_step", load={"reference": _reference, "triton": _triton}, dtypes={"triton": (torch.float32,)}
-)
+OP = backends.Op("adamw_step", load={"reference": _reference, "triton": _triton}, dtypes={"triton": (torch.float32,)})
 
 
 class AdamWNorms(NamedTuple):

@@ -72,7 +72,7 @@ def show_file(text: str, path: Path) -> None:
     else:
         reference, names = Reference(file), file.token_bytes()
         print(f"{len(file.merges)} merges of {path}, pattern {file.scanner}\n")
-        for word in cut(text, file.scanner):
+        for word in reference.words(text):
             states = [reference.start(word), *reference.steps(word)]
             show_word(word, states, names, lambda ids: reference.merges[ids][0])
     ids = encoder.encode(text).tolist()

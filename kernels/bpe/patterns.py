@@ -16,8 +16,27 @@ LLAMA3 = (
 QWEN2 = LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
 BLOOM = r" ?[^(\s|[.,!?…。，、।۔،])]+"
 
+_UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+TEKKEN = (
+    rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+|[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*"
+    r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+O200K = (
+    TEKKEN.replace(f"{_LOWER}+|", f"{_LOWER}+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|")
+    .replace(f"{_LOWER}*|", f"{_LOWER}*(?i:'s|'t|'re|'ve|'m|'ll|'d)?|")
+    .replace(r"|\p{N}|", r"|\p{N}{1,3}|")
+)
+
 # By the name of their scanner in csrc/bpe_scan.h.
-PATTERNS = {"french": FRENCH, "gpt2": GPT2, "llama3": LLAMA3, "qwen2": QWEN2, "bloom": BLOOM}
+PATTERNS = {
+    "french": FRENCH,
+    "gpt2": GPT2,
+    "llama3": LLAMA3,
+    "qwen2": QWEN2,
+    "bloom": BLOOM,
+    "o200k": O200K,
+    "tekken": TEKKEN,
+}
 
 # The patterns that scripts/train_tokenizer.py offers.
 TRAINABLE = {name: PATTERNS[name] for name in ("french", "gpt2", "llama3", "bloom")}
@@ -32,6 +51,8 @@ SCANNERS = {
     LLAMA3.replace(r"(?i:'s|'t|'re|'ve|'m|'ll|'d)", r"'(?i:[sdmt]|ll|ve|re)"): "llama3",
     QWEN2: "qwen2",
     BLOOM: "bloom",
+    O200K: "o200k",
+    TEKKEN: "tekken",
 }
 
 
@@ -40,33 +61,3 @@ def byte_alphabet() -> list[str]:
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     spare = iter(range(0x100, 0x200))
     return [chr(byte) if byte in printable else chr(next(spare)) for byte in range(256)]
-
-
-def scanner_of(pre_tokenizer: dict | None) -> tuple[str, str]:
-    """The native scanner for a tokenizer.json's pre_tokenizer, and why there is none: one of the two is empty."""
-    if pre_tokenizer is None:
-        return "", "no pre_tokenizer: the text is not byte-level"
-    steps = pre_tokenizer.get("pretokenizers", []) if pre_tokenizer.get("type") == "Sequence" else [pre_tokenizer]
-    kinds = [step.get("type") for step in steps]
-    if not kinds or kinds[-1] != "ByteLevel" or kinds[:-1] not in ([], ["Split"]):
-        return "", f"pre_tokenizer {' + '.join(map(str, kinds)) or 'empty'}: not byte-level with one pattern"
-    if steps[-1].get("add_prefix_space", True):
-        return "", "pre_tokenizer ByteLevel with add_prefix_space"
-    by_regex = steps[-1].get("use_regex", True)
-    if len(steps) == 1:
-        return ("gpt2", "") if by_regex else ("", "pre_tokenizer ByteLevel without a pattern")
-    if by_regex:
-        return "", "pre_tokenizer Split followed by ByteLevel's own pattern"
-    return _scanner_of_split(steps[0])
-
-
-def _scanner_of_split(split: dict) -> tuple[str, str]:
-    pattern = split.get("pattern", {}).get("Regex")
-    name = SCANNERS.get(pattern, "")
-    if not name:
-        return "", f"pre_tokenizer pattern {pattern!r} has no scanner"
-    kept = (split.get("behavior"), split.get("invert", False))
-    # A pattern that matches every character leaves nothing between its matches to isolate or remove.
-    if kept == ("Isolated", False) or (kept == ("Removed", True) and name != "bloom"):
-        return name, ""
-    return "", f"pre_tokenizer Split with behavior {kept[0]}, invert {kept[1]}"

@@ -6,14 +6,16 @@ al., "Language Models are Unsupervised Multitask Learners" (2019), section 2.2.
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
+from typing import Any
 
 from tokenizers import Regex, pre_tokenizers
 
 from .patterns import PATTERNS
-from .tokenizer_file import AddedToken, BpeFile
+from .tokenizer_file import BYTE_TOKENS, AddedToken, BpeFile, library_part
 
 Merges = dict[tuple[int, int], tuple[int, int]]  # (left, right) -> (rank, the id of the two joined)
 
@@ -77,72 +79,113 @@ def _joined(parts: list[bytes], pair: tuple[bytes, bytes]) -> list[bytes]:
 
 
 class Reference:
-    """One tokenizer.json, encoded step by step. Only for files that `BpeFile.why_not` has no objection to."""
+    """One tokenizer.json, encoded step by step. Only for files that `BpeFile.why_not` has no objection to.
+
+    Normalizing and cutting are the `tokenizers` library's own; added tokens, units and merges are done here.
+    """
 
     def __init__(self, file: BpeFile) -> None:
         self.file = file
         rows = file.merges.tolist()
         self.merges: Merges = {(left, right): (rank, new) for rank, (left, right, new) in enumerate(rows)}
-        self.words = file.words() if file.ignore_merges else {}
+        self.sought = file.sought()
+        self.bytes = (
+            dict(zip(BYTE_TOKENS, file.base.tolist(), strict=True)) if len(file.base) and not file.in_bytes else {}
+        )
+        parts = file.sections
+        self.normalizer = library_part(parts, "normalizer") if parts["normalizer"] else None
+        self.cutter = library_part(parts, "pre_tokenizer") if parts["pre_tokenizer"] else None
+        # Metaspace puts its mark before the first word of a text; the library's object takes every piece for one.
+        self.later_cutter = self.cutter
+        if any(step.get("prepend") == "first" for step in file.cuts):
+            self.later_cutter = library_part(_never_first(parts), "pre_tokenizer")
 
     def encode(self, text: str, *, special: bool = False) -> list[int]:
         """The ids of a text: added tokens are cut out first, the rest is cut into words, each word is merged."""
         ids: list[int] = []
-        for piece in self.cut_added(text, special=special):
+        for place, piece in enumerate(self.cut_added(text, special=special)):
             if isinstance(piece, int):
                 ids.append(piece)
                 continue
-            for word in cut(piece, self.file.scanner):
+            for word in self.words(piece, first=place == 0):
                 ids.extend(self.encode_word(word))
         return ids
 
+    def words(self, piece: str, *, first: bool = True) -> list[str]:
+        """The words of normalized text, as the vocabulary spells them: in the byte alphabet where that is its way."""
+        cutter = self.cutter if first else self.later_cutter
+        return [word for word, _ in cutter.pre_tokenize_str(piece)] if cutter else [piece]
+
     def encode_word(self, word: str) -> list[int]:
         """The ids of one word: what it comes to after its last merge."""
-        whole = self.words.get(word.encode())
-        if whole is not None:
-            return [whole]
+        if self.file.ignore_merges and word in self.file.vocab:
+            return [self.file.vocab[word]]
         return [self.start(word), *self.steps(word)][-1]
 
     def start(self, word: str) -> list[int]:
-        """The ids of a word's single bytes, before any merge."""
-        return [int(self.file.base[byte]) for byte in word.encode()]
+        """The ids of a word's single characters before any merge; of its bytes, or unknown, where it has none."""
+        vocab, ids, was_known = self.file.vocab, [], True
+        for character in word:
+            known = character in vocab or bool(self.bytes)
+            if character in vocab:
+                ids.append(vocab[character])
+            elif self.bytes:
+                ids += [self.bytes[f"<0x{byte:02X}>"] for byte in character.encode()]
+            elif self.file.unknown is not None and (was_known or not self.file.fuse_unknown):
+                ids.append(self.file.unknown)
+            was_known = known
+        return ids
 
     def steps(self, word: str) -> Iterator[list[int]]:
         """The ids of a word after each merge."""
         return merge_steps(self.start(word), self.merges)
 
     def cut_added(self, text: str, *, special: bool) -> list[str | int]:
-        """The text with added tokens as their ids: those that skip normalization first, then the others."""
+        """The text, normalized, with added tokens as their ids: those that skip normalization first."""
         pieces: list[str | int] = [text] if text else []
         for normalized in (False, True):
-            tokens = [token for token in self.file.added if token.normalized == normalized]
-            pieces = [
-                part
-                for piece in pieces
-                for part in ([piece] if isinstance(piece, int) else _cut_tokens(piece, tokens, special))
-            ]
+            tokens = [(content, token) for content, token in self.sought if token.normalized == normalized]
+            cut: list[str | int] = []
+            for piece in pieces:
+                if isinstance(piece, int):
+                    cut.append(piece)
+                    continue
+                if normalized and self.normalizer:
+                    piece = self.normalizer.normalize_str(piece)
+                cut += _cut_tokens(piece, tokens, special)
+            pieces = cut
         return pieces
 
 
-def _cut_tokens(text: str, tokens: list[AddedToken], special: bool) -> Iterator[str | int]:
+def _never_first(sections: dict[str, Any]) -> dict[str, Any]:
+    return json.loads(json.dumps(sections).replace('"prepend_scheme": "first"', '"prepend_scheme": "never"'))
+
+
+def _cut_tokens(text: str, tokens: list[tuple[str, AddedToken]], special: bool) -> Iterator[str | int]:
     done = at = 0
     while at < len(text):
-        here = [token for token in tokens if text.startswith(token.content, at)]
+        here = [(content, token) for content, token in tokens if text.startswith(content, at)]
         if not here:
             at += 1
             continue
-        token = max(here, key=lambda token: len(token.content))
-        start, at = at, at + len(token.content)
+        content, token = max(here, key=lambda pair: len(pair[0]))
+        start, at = at, at + len(content)
         if token.special and not special:  # plain text; like the library, do not look inside it again
             continue
-        before = text[done:start]
-        if token.lstrip:
-            before = before.rstrip(WHITE_SPACE)
-        if token.rstrip:
-            at = len(text) - len(text[at:].lstrip(WHITE_SPACE))
-        if before:
-            yield before
+        if token.single_word and (_ends_in_word(text[:start]) or _ends_in_word(text[at : at + 1])):
+            continue
+        if token.lstrip:  # the white space may belong to the token before already
+            start = max(len(text[:start].rstrip(WHITE_SPACE)), done)
+        if done < start:
+            yield text[done:start]
         yield token.id
-        done = at
+        done = len(text) - len(text[at:].lstrip(WHITE_SPACE)) if token.rstrip else at
     if done < len(text):
         yield text[done:]
+
+
+def _ends_in_word(text: str) -> bool:
+    r"""Whether the last character is one of \w, as the library sees it: it keeps such a one together with an x."""
+    if not text or text[-1] in WHITE_SPACE:
+        return False
+    return len(pre_tokenizers.Whitespace().pre_tokenize_str(text[-1] + "x")) == 1

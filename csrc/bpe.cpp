@@ -26,12 +26,17 @@ Encoder::Encoder(Model model)
       cutter_(std::move(model.cuts)),
       only_pattern_(cutter_.only_pattern()),
       tokens_(std::move(model.tokens)),
-      is_special_(tokens_.size()) {
+      beginnings_(tokens_.size()) {
+  for (std::size_t id = 0; id < tokens_.size(); ++id) {
+    const std::size_t size = tokens_[id].size();
+    std::memcpy(beginnings_[id].bytes, tokens_[id].data(), std::min<std::size_t>(size, 16));
+    for (auto& lengths : lengths_) lengths.push_back(size <= 16 ? static_cast<Byte>(size) : kLong);
+  }
   if (model.by_character) merger_.by_character(model.characters, model.unknown, model.fuse_unknown);
   if (!(normalizer_.empty() && only_pattern_) && normalizer_.in_parts(cutter_.mark())) joint_ = cutter_.joint();
   for (AddedToken& token : model.added) {
     if (token.content.empty() || token.id >= tokens_.size()) throw std::invalid_argument("added token out of range");
-    is_special_[token.id] = is_special_[token.id] || token.special;
+    if (token.special) lengths_[false][token.id] = 0;
     has_plain_added_[token.normalized] |= !token.special;
     added_[token.normalized].push_back(std::move(token));
   }
@@ -49,8 +54,20 @@ std::size_t Encoder::room(std::size_t size) const {
   return cutter_.most_bytes(normalizer_.most_bytes(size));
 }
 
+bool Encoder::is_plain(bool special) const {
+  const bool tokens = special ? !added_[0].empty() || !added_[1].empty() : has_plain_added_[0] || has_plain_added_[1];
+  return only_pattern_ && normalizer_.empty() && !tokens;
+}
+
+template <class Id>
+std::pair<const Byte*, Id*> Encoder::encode_plain(const Byte* at, const Byte* end, bool whole, Id* out,
+                                                  Workspace<Id>& workspace) const {
+  return encode_words(*only_pattern_, merger_, at, end, whole, true, out, workspace);
+}
+
 template <class Id>
 Id* Encoder::encode(const Byte* text, std::size_t size, bool special, Id* out, Workspace<Id>& workspace) const {
+  if (is_plain(special)) return encode_words(*only_pattern_, merger_, text, text + size, true, false, out, workspace).second;
   Call<Id> call{text, text + size, special, out, workspace};
   encode_around(0, {text, text + size, text + size, true}, call);
   return call.out;
@@ -100,7 +117,7 @@ void Encoder::encode_around(int pass, Cutter::Piece piece, Call<Id>& call) const
 
 template <class Id>
 void Encoder::encode_between(int pass, Cutter::Piece piece, Call<Id>& call) const {
-  if (pass == 1) return encode_plain(piece, call);
+  if (pass == 1) return encode_piece(piece, call);
   if (joint_ == Cutter::Joint::none || (call.special ? !added_[1].empty() : has_plain_added_[1])) {
     return encode_normalized(piece, call);
   }
@@ -158,7 +175,7 @@ class Encoder::IdSink final : public WordSink {
   void words(Pattern pattern, const Byte* at, const Byte* end, const Byte* readable) override {
     flush();
     const bool padded = readable - end >= static_cast<std::ptrdiff_t>(kPadding);
-    call_.out = encode_words(pattern, merger_, at, end, padded, call_.out, call_.workspace);
+    call_.out = encode_words(pattern, merger_, at, end, true, padded, call_.out, call_.workspace).second;
   }
   void flush() override {
     if (count_) call_.out = encode_cut_words(base_, starts_, count_, merger_, call_.out, call_.workspace);
@@ -181,30 +198,57 @@ class Encoder::IdSink final : public WordSink {
 };
 
 template <class Id>
-void Encoder::encode_plain(Cutter::Piece piece, Call<Id>& call) const {
+void Encoder::encode_piece(Cutter::Piece piece, Call<Id>& call) const {
   if (piece.at == piece.end) return;
   IdSink<Id> sink(merger_, call);
   if (only_pattern_) return sink.words(*only_pattern_, piece.at, piece.end, piece.readable);
   cutter_.cut(piece, call.workspace.cut, sink);
 }
 
-std::size_t Encoder::decoded_size(const std::uint32_t* ids, std::size_t count, bool special) const {
-  std::size_t size = 0;
+template <class Id>
+std::size_t Encoder::decoded_size(const Id* ids, std::size_t count, bool special, std::size_t& bytes) const {
+  const Byte* const lengths = lengths_[special].data();
+  const std::size_t most = size();
+  bytes = 0;
   for (std::size_t i = 0; i < count; ++i) {
-    if (special || !is_special_[ids[i]]) size += tokens_[ids[i]].size();
+    if (static_cast<std::uint64_t>(ids[i]) >= most) return i;
+    const Byte length = lengths[ids[i]];
+    bytes += length < kLong ? length : tokens_[ids[i]].size();
   }
-  return size;
+  return count;
 }
 
-void Encoder::decode(const std::uint32_t* ids, std::size_t count, bool special, char* out) const {
+template <class Id>
+void Encoder::decode(const Id* ids, std::size_t count, bool special, char* out, char* end) const {
+  const Byte* const lengths = lengths_[special].data();
+  const Beginning* const beginnings = beginnings_.data();
   for (std::size_t i = 0; i < count; ++i) {
-    if (!special && is_special_[ids[i]]) continue;
-    const std::string& token = tokens_[ids[i]];
-    std::memcpy(out, token.data(), token.size());
-    out += token.size();
+    const Byte length = lengths[ids[i]];
+    if (length < kLong && end - out >= 16) [[likely]] {
+      std::memcpy(out, beginnings[ids[i]].bytes, 16);  // more than it has: the next token is written over the rest
+      out += length;
+    } else if (length) {
+      const std::string& token = tokens_[ids[i]];
+      std::memcpy(out, token.data(), token.size());
+      out += token.size();
+    }
   }
 }
 
+#define JARVIS_DECODE_OF(Id)                                                                  \
+  template std::size_t Encoder::decoded_size(const Id*, std::size_t, bool, std::size_t&) const; \
+  template void Encoder::decode(const Id*, std::size_t, bool, char*, char*) const;
+JARVIS_DECODE_OF(std::uint16_t)
+JARVIS_DECODE_OF(std::uint32_t)
+JARVIS_DECODE_OF(std::uint64_t)
+JARVIS_DECODE_OF(std::int32_t)
+JARVIS_DECODE_OF(std::int64_t)
+#undef JARVIS_DECODE_OF
+
+template std::pair<const Byte*, std::uint16_t*> Encoder::encode_plain(const Byte*, const Byte*, bool, std::uint16_t*,
+                                                                      Workspace<std::uint16_t>&) const;
+template std::pair<const Byte*, std::uint32_t*> Encoder::encode_plain(const Byte*, const Byte*, bool, std::uint32_t*,
+                                                                      Workspace<std::uint32_t>&) const;
 template std::uint16_t* Encoder::encode(const Byte*, std::size_t, bool, std::uint16_t*, Workspace<std::uint16_t>&) const;
 template std::uint32_t* Encoder::encode(const Byte*, std::size_t, bool, std::uint32_t*, Workspace<std::uint32_t>&) const;
 

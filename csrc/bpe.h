@@ -52,9 +52,20 @@ class Encoder {
   // Ids of valid UTF-8, written from `out` on; the end of them. `out` has room for room(size) + kSlack ids.
   template <class Id>
   Id* encode(const Byte* text, std::size_t size, bool special, Id* out, Workspace<Id>& workspace) const;
-  // The bytes of ids below size(), special tokens left out unless asked for.
-  std::size_t decoded_size(const std::uint32_t* ids, std::size_t count, bool special) const;
-  void decode(const std::uint32_t* ids, std::size_t count, bool special, char* out) const;
+  // Whether all that is done to a text is to cut and merge its words: then it may be encoded in windows and parts.
+  bool is_plain(bool special) const;
+  // The words of such a text, or of the beginning of one (`whole` false: up to where they are sure). Where it stopped,
+  // and the end of the ids. kPadding bytes past the end can be read.
+  template <class Id>
+  std::pair<const Byte*, Id*> encode_plain(const Byte* at, const Byte* end, bool whole, Id* out,
+                                           Workspace<Id>& workspace) const;
+  // The number of bytes of ids, in `bytes`; special tokens have none unless asked for. The place of the first id that is
+  // not below size(), or `count`.
+  template <class Id>
+  std::size_t decoded_size(const Id* ids, std::size_t count, bool special, std::size_t& bytes) const;
+  // Those bytes, from `out` to `end`.
+  template <class Id>
+  void decode(const Id* ids, std::size_t count, bool special, char* out, char* end) const;
 
  private:
   // One call: its text, and where its next id goes.
@@ -75,7 +86,7 @@ class Encoder {
   template <class Id>
   void encode_normalized(Cutter::Piece piece, Call<Id>& call) const;
   template <class Id>
-  void encode_plain(Cutter::Piece piece, Call<Id>& call) const;
+  void encode_piece(Cutter::Piece piece, Call<Id>& call) const;
   const AddedToken* added_at(int pass, const Byte* at, const Byte* end) const;
   const Byte* part_end(const Byte* at, const Byte* end) const;
 
@@ -85,7 +96,13 @@ class Encoder {
   std::optional<Pattern> only_pattern_;
   Cutter::Joint joint_ = Cutter::Joint::none;  // where a long text is cut, to be normalized and cut in parts
   std::vector<std::string> tokens_;
-  std::vector<bool> is_special_;
+  // For decoding: the first 16 bytes of each token, and its length, kLong from 16 on; without special tokens too.
+  static constexpr Byte kLong = 255;
+  struct alignas(16) Beginning {
+    char bytes[16] = {};
+  };
+  std::vector<Beginning> beginnings_;
+  std::vector<Byte> lengths_[2];  // by `special`
   bool has_plain_added_[2] = {false, false};   // by pass: tokens that are always looked for
   std::vector<AddedToken> added_[2];           // by pass, the longest first
   std::vector<std::uint32_t> starts_[2][256];  // by first byte: places in added_

@@ -1,200 +1,595 @@
-// jarvis_nano._bpe: the encoder for Python, by pybind11. Strings are read where Python keeps them, ids are written into
-// the memory of the numpy array that is returned, and the interpreter lock is free in between.
+// jarvis_nano._bpe: the encoder for Python. Strings are read where Python keeps them, ids are written into the memory of
+// the numpy array that is returned, and the interpreter lock is free in between. The methods are CPython's own kind: a
+// line of text takes half a microsecond, of which a wrapper would take as much again.
 #include <pybind11/numpy.h>
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cstdlib>
-#include <mutex>
 
 #include "bpe_model_module.h"
+#include "bpe_text.h"
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#include <unistd.h>
+#endif
 
 namespace py = pybind11;
 
 namespace jarvis::bpe {
 namespace {
 
-// A str or bytes as Python stores it. Valid while the object lives.
-struct Text {
-  const void* data;
-  std::size_t length;  // units of `width` bytes
-  int width;           // 0: bytes from the user, to be checked; 1, 2, 4: a str; 5: a str that is ASCII
-  std::size_t most_bytes() const { return width == 5 || width == 0 ? length : length * (width == 1 ? 2 : width == 2 ? 3 : 4); }
+constexpr std::size_t kShortText = 4096;  // units up to which the interpreter lock stays: to free it takes as long
+
+// A text with what keeps it in memory.
+class HeldText {
+ public:
+  explicit HeldText(PyObject* object) {
+    if (PyUnicode_Check(object)) {
+      text_.data = PyUnicode_DATA(object);
+      text_.length = static_cast<std::size_t>(PyUnicode_GET_LENGTH(object));
+      const int width = PyUnicode_KIND(object);
+      text_.kind = PyUnicode_IS_ASCII(object) ? Text::Kind::ascii
+                   : width == 1               ? Text::Kind::one
+                   : width == 2               ? Text::Kind::two
+                                              : Text::Kind::four;
+    } else if (PyBytes_Check(object)) {
+      text_ = {PyBytes_AS_STRING(object), static_cast<std::size_t>(PyBytes_GET_SIZE(object)), Text::Kind::utf8};
+    } else if (PyObject_CheckBuffer(object)) {
+      if (PyObject_GetBuffer(object, &buffer_, PyBUF_SIMPLE) != 0) throw py::error_already_set();
+      text_ = {buffer_.buf, static_cast<std::size_t>(buffer_.len), Text::Kind::utf8};
+      return;
+    } else {
+      throw py::type_error(std::string("a text is a str, bytes or a buffer of bytes, not ") + Py_TYPE(object)->tp_name);
+    }
+    Py_INCREF(object);
+    object_ = object;
+  }
+  HeldText(HeldText&& other) noexcept : text_(other.text_), object_(other.object_), buffer_(other.buffer_) {
+    other.object_ = nullptr;
+    other.buffer_.obj = nullptr;
+  }
+  HeldText& operator=(HeldText&& other) noexcept {
+    std::swap(text_, other.text_);
+    std::swap(object_, other.object_);
+    std::swap(buffer_, other.buffer_);
+    return *this;
+  }
+  ~HeldText() {
+    Py_XDECREF(object_);
+    if (buffer_.obj) PyBuffer_Release(&buffer_);
+  }
+  const Text& text() const { return text_; }
+
+ private:
+  Text text_;
+  PyObject* object_ = nullptr;
+  Py_buffer buffer_{};
 };
 
-Text text_of(py::handle object) {
-  PyObject* raw = object.ptr();
-  if (PyUnicode_Check(raw)) {
-    const auto length = static_cast<std::size_t>(PyUnicode_GET_LENGTH(raw));
-    return {PyUnicode_DATA(raw), length, PyUnicode_IS_ASCII(raw) ? 5 : static_cast<int>(PyUnicode_KIND(raw))};
+// What Python's codecs make of a text with `replace`, as bytes of UTF-8.
+py::object replaced(py::handle object) {
+  PyObject* made;
+  if (PyUnicode_Check(object.ptr())) {
+    made = PyUnicode_AsEncodedString(object.ptr(), "utf-8", "replace");
+  } else {
+    const HeldText held(object.ptr());
+    made = PyUnicode_DecodeUTF8(static_cast<const char*>(held.text().data),
+                                static_cast<Py_ssize_t>(held.text().length), "replace");
   }
-  if (PyBytes_Check(raw)) {
-    return {PyBytes_AS_STRING(raw), static_cast<std::size_t>(PyBytes_GET_SIZE(raw)), 0};
-  }
-  throw py::type_error(std::string("a text is a str or bytes, not ") + Py_TYPE(raw)->tp_name);
+  if (!made) throw py::error_already_set();
+  return py::reinterpret_steal<py::object>(made);
 }
 
-// The text as valid UTF-8: in place where it can be read so, else written into the workspace. ValueError if it cannot.
-template <class Id>
-std::string_view utf8_of(const Text& text, Workspace<Id>& workspace) {
-  const auto* bytes = static_cast<const Byte*>(text.data);
-  if (text.width == 0) {
-    if (const auto offset = first_invalid(bytes, text.length)) {
-      char code[3];
-      std::snprintf(code, sizeof code, "%02x", bytes[*offset]);
-      throw py::value_error("not UTF-8: byte 0x" + std::string(code) + " at offset " + std::to_string(*offset));
+[[noreturn]] void refuse(const BadText& bad, bool in_batch) {
+  char code[9];
+  std::snprintf(code, sizeof code, bad.surrogate ? "%04X" : "%02x", bad.unit);
+  std::string message = in_batch ? "text " + std::to_string(bad.text) + ": " : "";
+  if (bad.surrogate) {
+    message += "lone surrogate U+" + std::string(code) + " at character " + std::to_string(bad.place) + ": not UTF-8";
+  } else {
+    message += "not UTF-8: byte 0x" + std::string(code) + " at offset " + std::to_string(bad.place);
+  }
+  throw py::value_error(message);
+}
+
+// Memory for ids: as much as the texts could need, given back to the system down to what was used. Pages never written
+// cost nothing. Much of it is asked for in large pages; little comes from the allocator, which hands out pages again.
+class Memory {
+ public:
+  explicit Memory(std::size_t size) : size_(std::max<std::size_t>(size, 1)) {
+#if defined(__linux__)
+    mapped_ = size_ > kMapped;
+    if (mapped_) {
+      start_ = mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+      if (start_ == MAP_FAILED) throw std::bad_alloc();
+      madvise(start_, size_, MADV_HUGEPAGE);
+      return;
     }
+#endif
+    start_ = std::malloc(size_);
+    if (!start_) throw std::bad_alloc();
   }
-  if (text.width == 0 || text.width == 5) return {reinterpret_cast<const char*>(bytes), text.length};
-  Byte* out = workspace.at_least(text.most_bytes() + kUtf8Slack);
-  Written w{};
-  if (text.width == 1) w = to_utf8(bytes, text.length, out);
-  if (text.width == 2) w = to_utf8(static_cast<const std::uint16_t*>(text.data), text.length, out);
-  if (text.width == 4) w = to_utf8(static_cast<const std::uint32_t*>(text.data), text.length, out);
-  if (w.units < text.length) throw py::value_error("lone surrogate at character " + std::to_string(w.units) + ": not UTF-8");
-  Byte* end = w.end;
-  return {reinterpret_cast<const char*>(out), static_cast<std::size_t>(end - out)};
-}
+  Memory(const Memory&) = delete;
+  ~Memory() {
+#if defined(__linux__)
+    if (mapped_) {
+      munmap(start_, size_);
+      return;
+    }
+#endif
+    std::free(start_);
+  }
+  void* start() const { return start_; }
+  void shrink(std::size_t size) {
+    size = std::max<std::size_t>(size, 1);
+#if defined(__linux__)
+    if (mapped_) {
+      const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+      size = (size + page - 1) / page * page;
+      if (size < size_) munmap(static_cast<char*>(start_) + size, size_ - size);
+      size_ = std::min(size, size_);
+      return;
+    }
+#endif
+    if (void* smaller = std::realloc(start_, size)) start_ = smaller;
+  }
 
-// Memory for ids: as much as the text could need, given back to the system down to what was used. Pages never written
-// cost nothing.
+ private:
+  static constexpr std::size_t kMapped = 4 << 20;
+  void* start_;
+  std::size_t size_;
+  bool mapped_ = false;
+};
+
 template <class Id>
 class Ids {
  public:
-  explicit Ids(std::size_t room) : start_(static_cast<Id*>(std::malloc((room + kSlack) * sizeof(Id)))) {
-    if (!start_) throw std::bad_alloc();
-  }
-  Ids(const Ids&) = delete;
-  ~Ids() { std::free(start_); }
-  Id* start() { return start_; }
+  explicit Ids(std::size_t room) : memory_(std::make_unique<Memory>((room + kSlack) * sizeof(Id))) {}
+  Id* start() const { return static_cast<Id*>(memory_->start()); }
+  // The first `count` as an array, which owns the memory from then on.
   py::array_t<Id> take(std::size_t count) {
-    if (void* smaller = std::realloc(start_, std::max<std::size_t>(count, 1) * sizeof(Id))) {
-      start_ = static_cast<Id*>(smaller);
-    }
-    py::capsule owner(start_, [](void* memory) { std::free(memory); });
-    return py::array_t<Id>(static_cast<py::ssize_t>(count), std::exchange(start_, nullptr), owner);
+    memory_->shrink(count * sizeof(Id));
+    Id* const ids = start();
+    const py::capsule owner(memory_.release(), [](void* memory) { delete static_cast<Memory*>(memory); });
+    return py::array_t<Id>(static_cast<py::ssize_t>(count), ids, owner);
   }
 
  private:
-  Id* start_;
+  std::unique_ptr<Memory> memory_;
 };
 
-// Scratch and word caches for one id type. Two calls at once never share one; up to kKept wait for the next caller.
 template <class Id>
-class Workspaces {
- public:
-  class Lease {
-   public:
-    explicit Lease(Workspaces& home) : home_(home), workspace_(home.take()) {}
-    Lease(const Lease&) = delete;
-    ~Lease() { home_.put(std::move(workspace_)); }
-    Workspace<Id>& operator*() { return *workspace_; }
+PyObject* new_array(const Id* ids, std::size_t count) {
+  auto& api = py::detail::npy_api::get();
+  const auto length = static_cast<py::ssize_t>(count);
+  constexpr int kType = sizeof(Id) == 2 ? py::detail::npy_api::NPY_UINT16_ : py::detail::npy_api::NPY_UINT32_;
+  PyObject* array = api.PyArray_NewFromDescr_(api.PyArray_Type_, api.PyArray_DescrFromType_(kType), 1, &length, nullptr,
+                                              nullptr, 0, nullptr);
+  if (!array) throw py::error_already_set();
+  std::memcpy(py::detail::array_proxy(array)->data, ids, count * sizeof(Id));
+  return array;
+}
 
-   private:
-    Workspaces& home_;
-    std::unique_ptr<Workspace<Id>> workspace_;
-  };
+// How a method was called: (text or texts, special, errors, template), by place or by name.
+struct Arguments {
+  PyObject* object = nullptr;
+  bool special = false, replace = false, with_template = false;
+
+  Arguments(PyObject* const* args, Py_ssize_t nargs, PyObject* names, const char* first) {
+    if (nargs > 4) throw py::type_error("expected at most 4 arguments, got " + std::to_string(nargs));
+    for (Py_ssize_t i = 0; i < nargs; ++i) set(static_cast<int>(i), args[i]);
+    const Py_ssize_t named = names ? PyTuple_GET_SIZE(names) : 0;
+    for (Py_ssize_t i = 0; i < named; ++i) {
+      const char* name = PyUnicode_AsUTF8(PyTuple_GET_ITEM(names, i));
+      if (!name) throw py::error_already_set();
+      const char* const known[] = {first, "special", "errors", "template"};
+      const auto* found = std::find_if(std::begin(known), std::end(known),
+                                       [&](const char* each) { return std::string_view(each) == name; });
+      if (found == std::end(known)) throw py::type_error(std::string("no argument named ") + name);
+      set(static_cast<int>(found - std::begin(known)), args[nargs + i]);
+    }
+    if (!object) throw py::type_error(std::string("missing argument: ") + first);
+  }
 
  private:
-  static constexpr std::size_t kKept = 8;
-  std::unique_ptr<Workspace<Id>> take() {
-    const std::lock_guard guard(lock_);
-    if (idle_.empty()) return std::make_unique<Workspace<Id>>();
-    auto workspace = std::move(idle_.back());
-    idle_.pop_back();
-    return workspace;
+  void set(int place, PyObject* value) {
+    if (place == 0) object = value;
+    if (place == 1) special = truth(value);
+    if (place == 2) replace = replaces(value);
+    if (place == 3) with_template = truth(value);
   }
-  void put(std::unique_ptr<Workspace<Id>> workspace) {
-    workspace->shrink();
-    const std::lock_guard guard(lock_);
-    if (idle_.size() < kKept) idle_.push_back(std::move(workspace));
+  static bool truth(PyObject* value) {
+    if (value == Py_False) return false;
+    if (value == Py_True) return true;
+    const int truth = PyObject_IsTrue(value);
+    if (truth < 0) throw py::error_already_set();
+    return truth;
   }
-  std::mutex lock_;  // taken and freed with the interpreter lock held, so that no fork falls between
-  std::vector<std::unique_ptr<Workspace<Id>>> idle_;
+  static bool replaces(PyObject* value) {
+    const char* name = PyUnicode_Check(value) ? PyUnicode_AsUTF8(value) : "";
+    if (name && std::string_view(name) == "strict") return false;
+    if (name && std::string_view(name) == "replace") return true;
+    PyErr_Clear();
+    throw py::value_error("errors is " + std::string(py::repr(value)) + "; expected 'strict' or 'replace'");
+  }
 };
 
-template <class Id>
-py::object encode_as(const Encoder& encoder, Workspaces<Id>& workspaces, py::handle object, bool special) {
-  const Text text = text_of(object);
-  typename Workspaces<Id>::Lease lease(workspaces);
-  Ids<Id> ids(encoder.room(text.most_bytes()));
-  Id* end;
-  {
-    const py::gil_scoped_release unlocked;
-    const std::string_view utf8 = utf8_of(text, *lease);
-    end = encoder.encode(reinterpret_cast<const Byte*>(utf8.data()), utf8.size(), special, ids.start(), *lease);
-  }
-  return ids.take(end - ids.start());
-}
-
-template <class Id>
-py::object encode_batch_as(const Encoder& encoder, Workspaces<Id>& workspaces, const py::sequence& sequence,
-                           bool special) {
-  std::vector<py::object> held;  // the sequence may change while the lock is free; what it held does not
-  std::vector<Text> texts;
-  std::size_t room = 0;
-  for (py::handle item : sequence) {
-    held.push_back(py::reinterpret_borrow<py::object>(item));
-    texts.push_back(text_of(item));
-    room += encoder.room(texts.back().most_bytes());
-  }
-  py::array_t<std::int64_t> offsets(static_cast<py::ssize_t>(texts.size() + 1));
-  std::int64_t* offset = offsets.mutable_data();
-  typename Workspaces<Id>::Lease lease(workspaces);
-  Ids<Id> ids(room);
-  Id* end = ids.start();
-  *offset++ = 0;
-  {
-    const py::gil_scoped_release unlocked;
-    for (std::size_t i = 0; i < texts.size(); ++i) {
-      try {
-        const std::string_view utf8 = utf8_of(texts[i], *lease);
-        end = encoder.encode(reinterpret_cast<const Byte*>(utf8.data()), utf8.size(), special, end, *lease);
-      } catch (const std::runtime_error& error) {
-        throw py::value_error("text " + std::to_string(i) + ": " + error.what());
-      } catch (const std::invalid_argument& error) {
-        throw py::value_error("text " + std::to_string(i) + ": " + error.what());
-      }
-      *offset++ = end - ids.start();
-    }
-  }
-  return py::make_tuple(ids.take(end - ids.start()), offsets);
-}
-
-// The encoder with its workspaces, for the one id type that its size asks for.
+// The encoder with its workspaces, for the one id type that its size asks for. Only touched with the interpreter lock held,
+// but for what a workspace's borrower does with it.
 class PyEncoder {
  public:
-  explicit PyEncoder(Model model) : encoder_(std::move(model)), wide_(encoder_.size() > 65'536) {}
-  py::object encode(py::handle text, bool special) {
-    return wide_ ? encode_as(encoder_, wide_workspaces_, text, special)
-                 : encode_as(encoder_, narrow_workspaces_, text, special);
+  explicit PyEncoder(Model model) : encoder_(std::move(model)) {}
+  virtual ~PyEncoder() {
+    for (PyObject* number : numbers_) Py_XDECREF(number);
   }
-  py::object encode_batch(const py::sequence& texts, bool special) {
-    return wide_ ? encode_batch_as(encoder_, wide_workspaces_, texts, special)
-                 : encode_batch_as(encoder_, narrow_workspaces_, texts, special);
-  }
-  py::bytes decode_bytes(const py::array_t<std::uint32_t, py::array::c_style>& ids, bool special) const {
-    const std::uint32_t* start = ids.data();
-    const auto count = static_cast<std::size_t>(ids.size());
-    for (std::size_t i = 0; i < count; ++i) {
-      if (start[i] >= encoder_.size()) throw py::value_error("id " + std::to_string(start[i]) + " is out of range");
+  virtual PyObject* encode(const Arguments& arguments) = 0;
+  virtual PyObject* encode_list(const Arguments& arguments) = 0;
+  virtual PyObject* count(const Arguments& arguments) = 0;
+  virtual PyObject* encode_batch(const Arguments& arguments) = 0;
+  virtual PyObject* encode_batch_lists(const Arguments& arguments) = 0;
+  const Encoder& encoder() const { return encoder_; }
+
+  std::size_t threads = 1;
+  std::vector<std::uint32_t> before, after;
+
+ protected:
+  // Ready-made Python integers: a list is then one reference more and one store an id.
+  PyObject** numbers() {
+    if (numbers_.empty()) {
+      numbers_.resize(encoder_.size());
+      for (std::size_t i = 0; i < numbers_.size(); ++i) {
+        numbers_[i] = PyLong_FromSize_t(i);
+        if (!numbers_[i]) throw py::error_already_set();
+      }
     }
-    const std::size_t size = encoder_.decoded_size(start, count, special);
-    auto bytes = py::reinterpret_steal<py::bytes>(PyBytes_FromStringAndSize(nullptr, static_cast<py::ssize_t>(size)));
-    if (!bytes) throw py::error_already_set();
-    encoder_.decode(start, count, special, PyBytes_AS_STRING(bytes.ptr()));
-    return bytes;
+    return numbers_.data();
+  }
+  template <class Id>
+  py::object list_of(const Id* ids, std::size_t count) {
+    PyObject** const known = numbers();
+    auto list = py::reinterpret_steal<py::object>(PyList_New(static_cast<Py_ssize_t>(count)));
+    if (!list) throw py::error_already_set();
+    for (std::size_t i = 0; i < count; ++i) {
+      PyObject* const number = known[ids[i]];
+      Py_INCREF(number);
+      PyList_SET_ITEM(list.ptr(), static_cast<Py_ssize_t>(i), number);
+    }
+    return list;
+  }
+  const Encoder encoder_;
+
+ private:
+  std::vector<PyObject*> numbers_;
+};
+
+template <class Id>
+class TypedEncoder final : public PyEncoder {
+ public:
+  using PyEncoder::PyEncoder;
+
+  PyObject* encode(const Arguments& arguments) override {
+    return with_ids(
+        arguments, [](const Id* ids, std::size_t count) { return new_array(ids, count); },
+        [](Ids<Id>& ids, std::size_t count) { return ids.take(count).release().ptr(); });
+  }
+  PyObject* encode_list(const Arguments& arguments) override {
+    return with_ids(
+        arguments, [this](const Id* ids, std::size_t count) { return this->list_of(ids, count).release().ptr(); },
+        [this](Ids<Id>& ids, std::size_t count) { return this->list_of(ids.start(), count).release().ptr(); });
+  }
+  PyObject* count(const Arguments& arguments) override {
+    return with_ids(
+        arguments, [](const Id*, std::size_t count) { return PyLong_FromSize_t(count); },
+        [](Ids<Id>&, std::size_t count) { return PyLong_FromSize_t(count); });
+  }
+  PyObject* encode_batch(const Arguments& arguments) override {
+    py::array_t<std::int64_t> offsets;
+    auto ids = batch(arguments, offsets);
+    const std::size_t count = offsets.data()[offsets.size() - 1];
+    return py::make_tuple(ids->take(count), offsets).release().ptr();
+  }
+  PyObject* encode_batch_lists(const Arguments& arguments) override {
+    py::array_t<std::int64_t> offsets;
+    const auto ids = batch(arguments, offsets);
+    const auto texts = static_cast<std::size_t>(offsets.size() - 1);
+    const std::int64_t* offset = offsets.data();
+    auto lists = py::reinterpret_steal<py::object>(PyList_New(static_cast<Py_ssize_t>(texts)));
+    if (!lists) throw py::error_already_set();
+    for (std::size_t i = 0; i < texts; ++i) {
+      py::object list = this->list_of(ids->start() + offset[i], static_cast<std::size_t>(offset[i + 1] - offset[i]));
+      // Hidden from the collector until all are there: it would look through the finished ones again and again.
+      PyObject_GC_UnTrack(list.ptr());
+      PyList_SET_ITEM(lists.ptr(), static_cast<Py_ssize_t>(i), list.release().ptr());
+    }
+    for (std::size_t i = 0; i < texts; ++i) PyObject_GC_Track(PyList_GET_ITEM(lists.ptr(), static_cast<Py_ssize_t>(i)));
+    return lists.release().ptr();
   }
 
  private:
-  const Encoder encoder_;
-  const bool wide_;
-  Workspaces<std::uint16_t> narrow_workspaces_;
-  Workspaces<std::uint32_t> wide_workspaces_;
+  using Space = Workspace<Id>;
+
+  Request request_of(const Arguments& arguments) const {
+    return {arguments.special, arguments.with_template ? &before : nullptr, arguments.with_template ? &after : nullptr};
+  }
+
+  // The ids of one text, handed to `small` where they lie in a workspace, or to `large`.
+  template <class Small, class Large>
+  PyObject* with_ids(const Arguments& arguments, const Small& small, const Large& large) {
+    try {
+      return with_ids_of(arguments.object, request_of(arguments), small, large);
+    } catch (const BadText& bad) {
+      if (!arguments.replace) refuse(bad, false);
+      const py::object whole = replaced(arguments.object);
+      return with_ids_of(whole.ptr(), request_of(arguments), small, large);
+    }
+  }
+  template <class Small, class Large>
+  PyObject* with_ids_of(PyObject* object, const Request& request, const Small& small, const Large& large) {
+    const HeldText held(object);
+    const Text& text = held.text();
+    const std::size_t room = request.room(encoder_, text);
+    if (text.length <= kShortText) {
+      const Borrowed space(*this, 1);
+      std::vector<Id>& ids = space[0]->ids;
+      if (ids.size() < room + kSlack) ids.resize(room + kSlack);
+      const Id* end = encode_text(encoder_, text, request, ids.data(), *space[0]);
+      return small(ids.data(), static_cast<std::size_t>(end - ids.data()));
+    }
+    std::int64_t offsets[2];
+    const std::vector<Text> texts{text};
+    const auto parts = parts_of(encoder_, texts, request, threads);
+    const Borrowed spaces(*this, parts.size());
+    Ids<Id> ids(room_of(texts, request, parts));
+    Id* end;
+    {
+      const py::gil_scoped_release unlocked;
+      end = encode_texts(encoder_, texts, request, parts, ids.start(), offsets, spaces.all());
+    }
+    return large(ids, static_cast<std::size_t>(end - ids.start()));
+  }
+
+  std::size_t room_of(const std::vector<Text>& texts, const Request& request, const std::vector<Part>& parts) const {
+    std::size_t room = 0;
+    for (const Text& text : texts) room += request.room(encoder_, text);
+    return room + parts.size() * (kSlack + encoder_.room(0) + before.size() + after.size());
+  }
+
+  std::unique_ptr<Ids<Id>> batch(const Arguments& arguments, py::array_t<std::int64_t>& offsets) {
+    const Request request = request_of(arguments);
+    const auto sequence = py::reinterpret_steal<py::object>(PySequence_Fast(arguments.object, "texts is no sequence of texts"));
+    if (!sequence) throw py::error_already_set();
+    const auto size = static_cast<std::size_t>(PySequence_Fast_GET_SIZE(sequence.ptr()));
+    std::vector<HeldText> held;  // the sequence may change while the lock is free; what it held does not
+    std::vector<Text> texts;
+    held.reserve(size);
+    texts.reserve(size);
+    for (std::size_t i = 0; i < size; ++i) {
+      held.emplace_back(PySequence_Fast_GET_ITEM(sequence.ptr(), static_cast<Py_ssize_t>(i)));
+      texts.push_back(held.back().text());
+    }
+    offsets = py::array_t<std::int64_t>(static_cast<py::ssize_t>(size + 1));
+    for (;;) {
+      try {
+        return encoded(texts, request, offsets.mutable_data());
+      } catch (const BadText& bad) {
+        if (!arguments.replace) refuse(bad, true);
+        const py::object whole = replaced(PySequence_Fast_GET_ITEM(sequence.ptr(), static_cast<Py_ssize_t>(bad.text)));
+        held[bad.text] = HeldText(whole.ptr());
+        texts[bad.text] = held[bad.text].text();
+      }
+    }
+  }
+
+  std::unique_ptr<Ids<Id>> encoded(const std::vector<Text>& texts, const Request& request, std::int64_t* offsets) {
+    const auto parts = parts_of(encoder_, texts, request, threads);
+    const Borrowed spaces(*this, parts.size());
+    auto ids = std::make_unique<Ids<Id>>(room_of(texts, request, parts));
+    const py::gil_scoped_release unlocked;
+    encode_texts(encoder_, texts, request, parts, ids->start(), offsets, spaces.all());
+    return ids;
+  }
+
+  // Scratch and word caches: two calls at once never share one, and a few wait for the next call.
+  class Borrowed {
+   public:
+    Borrowed(TypedEncoder& home, std::size_t count) : home_(home) {
+      for (std::size_t i = 0; i < count; ++i) {
+        if (home.idle_.empty()) {
+          owned_.push_back(std::make_unique<Space>());
+        } else {
+          owned_.push_back(std::move(home.idle_.back()));
+          home.idle_.pop_back();
+        }
+        spaces_.push_back(owned_.back().get());
+      }
+    }
+    Borrowed(const Borrowed&) = delete;
+    ~Borrowed() {
+      const std::size_t most = std::max<std::size_t>(2, home_.threads);
+      for (std::size_t i = owned_.size(); i-- > 0;) {  // so that the first part meets the same cache again
+        owned_[i]->shrink();
+        if (home_.idle_.size() < most) home_.idle_.push_back(std::move(owned_[i]));
+      }
+    }
+    Space* operator[](std::size_t i) const { return spaces_[i]; }
+    const std::vector<Space*>& all() const { return spaces_; }
+
+   private:
+    TypedEncoder& home_;
+    std::vector<std::unique_ptr<Space>> owned_;
+    std::vector<Space*> spaces_;
+  };
+  std::vector<std::unique_ptr<Space>> idle_;
 };
 
-std::unique_ptr<PyEncoder> make_encoder(const py::dict& description) {
-  return std::make_unique<PyEncoder>(model_of(description));
+// An encoder as a Python object.
+struct EncoderObject {
+  PyObject_HEAD
+  PyEncoder* encoder;
+};
+
+PyEncoder& encoder_of(PyObject* self) { return *reinterpret_cast<EncoderObject*>(self)->encoder; }
+
+// The method that a member function is to Python: exceptions become Python's.
+template <class Body>
+PyObject* guarded(const Body& body) {
+  try {
+    return body();
+  } catch (py::error_already_set& error) {
+    error.restore();
+  } catch (const py::builtin_exception& error) {
+    error.set_error();
+  } catch (const std::bad_alloc&) {
+    PyErr_NoMemory();
+  } catch (const std::invalid_argument& error) {
+    PyErr_SetString(PyExc_ValueError, error.what());
+  } catch (const std::exception& error) {
+    PyErr_SetString(PyExc_RuntimeError, error.what());
+  }
+  return nullptr;
+}
+
+using Method = PyObject* (PyEncoder::*)(const Arguments&);
+
+template <Method kMethod>
+PyObject* on_text(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* names) {
+  return guarded([&] { return (encoder_of(self).*kMethod)(Arguments(args, nargs, names, "text")); });
+}
+template <Method kMethod>
+PyObject* on_texts(PyObject* self, PyObject* const* args, Py_ssize_t nargs, PyObject* names) {
+  return guarded([&] { return (encoder_of(self).*kMethod)(Arguments(args, nargs, names, "texts")); });
+}
+
+// The bytes of ids, an array of a 2-, 4- or 8-byte integer type.
+template <class Id>
+py::bytes bytes_of(const Encoder& encoder, const py::array& array, bool special) {
+  const auto* ids = static_cast<const Id*>(array.data());
+  const auto count = static_cast<std::size_t>(array.size());
+  std::size_t size = 0;
+  const std::size_t wrong = encoder.decoded_size(ids, count, special, size);
+  if (wrong < count) {
+    throw py::value_error("id " + std::to_string(ids[wrong]) + " at position " + std::to_string(wrong) +
+                          "; the tokenizer has ids 0 to " + std::to_string(encoder.size() - 1));
+  }
+  auto bytes = py::reinterpret_steal<py::bytes>(PyBytes_FromStringAndSize(nullptr, static_cast<py::ssize_t>(size)));
+  if (!bytes) throw py::error_already_set();
+  char* const out = PyBytes_AS_STRING(bytes.ptr());
+  const py::gil_scoped_release unlocked;
+  encoder.decode(ids, count, special, out, out + size);
+  return bytes;
+}
+
+PyObject* decode_bytes(PyObject* self, PyObject* args) {
+  return guarded([&]() -> PyObject* {
+    PyObject* object;
+    int special = 1;
+    if (!PyArg_ParseTuple(args, "O|p", &object, &special)) return nullptr;
+    auto array = py::array::ensure(object, py::array::c_style);
+    if (!array) throw py::error_already_set();
+    if (array.size() == 0) return PyBytes_FromStringAndSize(nullptr, 0);
+    const Encoder& encoder = encoder_of(self).encoder();
+    if (array.ndim() == 1 && array.dtype().kind() == 'u') {
+      if (array.itemsize() == 2) return bytes_of<std::uint16_t>(encoder, array, special).release().ptr();
+      if (array.itemsize() == 4) return bytes_of<std::uint32_t>(encoder, array, special).release().ptr();
+      if (array.itemsize() == 8) return bytes_of<std::uint64_t>(encoder, array, special).release().ptr();
+    }
+    if (array.ndim() == 1 && array.dtype().kind() == 'i') {
+      if (array.itemsize() == 4) return bytes_of<std::int32_t>(encoder, array, special).release().ptr();
+      if (array.itemsize() == 8) return bytes_of<std::int64_t>(encoder, array, special).release().ptr();
+    }
+    throw py::value_error("ids of " + std::to_string(array.ndim()) + " dimensions and type " +
+                          std::string(py::str(array.dtype())) + "; expected one row of integers");
+  });
+}
+
+PyObject* get_threads(PyObject* self, void*) { return PyLong_FromSize_t(encoder_of(self).threads); }
+
+int set_threads(PyObject* self, PyObject* value, void*) {
+  const Py_ssize_t threads = value ? PyNumber_AsSsize_t(value, PyExc_OverflowError) : 0;
+  if (threads < 1) {
+    if (!PyErr_Occurred()) PyErr_SetString(PyExc_ValueError, "threads: expected 1 or more");
+    return -1;
+  }
+  encoder_of(self).threads = static_cast<std::size_t>(threads);
+  return 0;
+}
+
+PyObject* get_template(PyObject* self, void*) {
+  return guarded([&] { return py::make_tuple(encoder_of(self).before, encoder_of(self).after).release().ptr(); });
+}
+
+int set_template(PyObject* self, PyObject* value, void*) {
+  PyObject* const done = guarded([&]() -> PyObject* {
+    auto [before, after] =
+        py::handle(value).cast<std::pair<std::vector<std::uint32_t>, std::vector<std::uint32_t>>>();
+    PyEncoder& encoder = encoder_of(self);
+    for (const auto* ids : {&before, &after}) {
+      for (const std::uint32_t id : *ids) {
+        if (id >= encoder.encoder().size()) throw py::value_error("template: no id " + std::to_string(id));
+      }
+    }
+    encoder.before = std::move(before);
+    encoder.after = std::move(after);
+    return Py_None;
+  });
+  return done ? 0 : -1;
+}
+
+void destroy(PyObject* self) {
+  delete reinterpret_cast<EncoderObject*>(self)->encoder;
+  PyTypeObject* type = Py_TYPE(self);
+  type->tp_free(self);
+  Py_DECREF(type);
+}
+
+template <class Function>
+PyCFunction as_method(Function function) {
+  return reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(function));
+}
+
+PyTypeObject* make_type() {
+  constexpr int kFast = METH_FASTCALL | METH_KEYWORDS;
+  static PyMethodDef methods[] = {
+      {"encode", as_method(on_text<&PyEncoder::encode>), kFast,
+       "encode(text, special=False, errors='strict', template=False) -> ids (n,), uint16 or uint32"},
+      {"encode_list", as_method(on_text<&PyEncoder::encode_list>), kFast, "The same as a list of int."},
+      {"count", as_method(on_text<&PyEncoder::count>), kFast, "How many ids a text has."},
+      {"encode_batch", as_method(on_texts<&PyEncoder::encode_batch>), kFast,
+       "encode_batch(texts, special=False, errors='strict', template=False) -> (ids of all texts, int64 offsets)"},
+      {"encode_batch_lists", as_method(on_texts<&PyEncoder::encode_batch_lists>), kFast, "The same as a list of lists."},
+      {"decode_bytes", decode_bytes, METH_VARARGS, "decode_bytes(ids, special=True) -> bytes"},
+      {nullptr, nullptr, 0, nullptr}};
+  static PyGetSetDef attributes[] = {
+      {"threads", get_threads, set_threads, "How many threads a long text or a batch may take.", nullptr},
+      {"template", get_template, set_template, "The ids before and after each text, for template=True.", nullptr},
+      {nullptr, nullptr, nullptr, nullptr, nullptr}};
+  static PyType_Slot slots[] = {{Py_tp_methods, methods},
+                                {Py_tp_getset, attributes},
+                                {Py_tp_dealloc, reinterpret_cast<void*>(destroy)},
+                                {0, nullptr}};
+  static PyType_Spec spec = {"jarvis_nano._bpe.Core", sizeof(EncoderObject), 0,
+                             Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, slots};
+  PyObject* type = PyType_FromSpec(&spec);
+  if (!type) throw py::error_already_set();
+  return reinterpret_cast<PyTypeObject*>(type);
+}
+
+py::object make_encoder(const py::dict& description) {
+  static PyTypeObject* const type = make_type();
+  Model model = model_of(description);
+  std::unique_ptr<PyEncoder> encoder;
+  if (model.tokens.size() > 65'536) {
+    encoder = std::make_unique<TypedEncoder<std::uint32_t>>(std::move(model));
+  } else {
+    encoder = std::make_unique<TypedEncoder<std::uint16_t>>(std::move(model));
+  }
+  auto self = py::reinterpret_steal<py::object>(type->tp_alloc(type, 0));
+  if (!self) throw py::error_already_set();
+  reinterpret_cast<EncoderObject*>(self.ptr())->encoder = encoder.release();
+  return self;
 }
 
 py::list split(const std::string& scanner, const std::string& text) {
@@ -218,12 +613,8 @@ py::list split(const std::string& scanner, const std::string& text) {
 
 PYBIND11_MODULE(_bpe, module) {
   using namespace jarvis::bpe;
-  module.doc() = "Byte-level byte-pair encoding. Use jarvis_nano.kernels.BpeEncoder, which loads a tokenizer.json.";
-  py::class_<PyEncoder>(module, "Encoder")
-      .def(py::init(&make_encoder), py::arg("description"))
-      .def("encode", &PyEncoder::encode, py::arg("text"), py::arg("special") = false)
-      .def("encode_batch", &PyEncoder::encode_batch, py::arg("texts"), py::arg("special") = false)
-      .def("decode_bytes", &PyEncoder::decode_bytes, py::arg("ids"), py::arg("special") = true);
+  module.doc() = "Byte-pair encoding. Use jarvis_nano.kernels.BpeEncoder, which loads a tokenizer.json.";
+  module.def("Encoder", &make_encoder, py::arg("description"));
   module.def("refusal", &refusal, py::arg("pattern"), "Why a pattern cannot be run by the matcher; empty if it can.");
   module.def("split", &split, py::arg("scanner"), py::arg("text"), "The words that a scanner cuts a text into.");
 }

@@ -117,6 +117,7 @@ void Workspace<Id>::shrink() {
     buffer_size = 0;
   }
   if (starts.capacity() > kKeptBuffer / 4) std::vector<std::uint32_t>().swap(starts);
+  if (ids.capacity() > kKeptBuffer / sizeof(Id)) std::vector<Id>().swap(ids);
   if (tail.capacity() > kKeptBuffer) std::vector<Byte>().swap(tail);
   normalized.shrink();
   cut.shrink();
@@ -226,18 +227,18 @@ std::size_t sure_words(const Byte* text, std::size_t size, const std::uint32_t* 
 }  // namespace
 
 template <class Id>
-Id* encode_words(Pattern pattern, const Merger& merger, const Byte* at, const Byte* end, bool padded, Id* out,
-                 Workspace<Id>& workspace) {
+std::pair<const Byte*, Id*> encode_words(Pattern pattern, const Merger& merger, const Byte* at, const Byte* end,
+                                         bool whole, bool padded, Id* out, Workspace<Id>& workspace) {
   static const EmitWords<Id> emit = emit_words<Id>();
   const WordStarts scan = word_starts(pattern);
   std::size_t window = kWindow;
   while (at < end) {
     const auto left = static_cast<std::size_t>(end - at);
-    const bool whole = left <= window + kPadding;
-    std::size_t size = whole ? left : window;
-    while (!whole && (at[size] & 0xC0) == 0x80) --size;
+    const bool last = left <= window + kPadding;
+    std::size_t size = last ? left : window;
+    while (!last && (at[size] & 0xC0) == 0x80) --size;
     const Byte* text = at;
-    if (whole && !padded) {
+    if (last && !padded) {
       workspace.tail.assign(at, end);
       workspace.tail.resize(size + kPadding);
       text = workspace.tail.data();
@@ -245,9 +246,10 @@ Id* encode_words(Pattern pattern, const Merger& merger, const Byte* at, const By
     if (workspace.starts.size() < size + 72) workspace.starts.resize(size + 72);
     std::uint32_t* starts = workspace.starts.data();
     std::size_t words = scan(text, size, starts);
-    if (!whole) {
+    if (!last || !whole) {
       words = sure_words(text, known_size(pattern, text, size), starts, words);
       if (words == 0) {  // one word, or white space, larger than the window
+        if (last) break;
         if (window > std::size_t{1} << 30) throw std::invalid_argument("one word of more than 1 GiB without a break");
         window *= 2;
         continue;
@@ -257,7 +259,7 @@ Id* encode_words(Pattern pattern, const Merger& merger, const Byte* at, const By
     at += starts[words];
     window = kWindow;
   }
-  return out;
+  return {at, out};
 }
 
 template <class Id>
@@ -276,7 +278,8 @@ template struct Workspace<std::uint32_t>;
 #define JARVIS_WORDS_OF(Id)                                                                                         \
   template Id* missed_word(const Byte*, std::size_t, const Key&, Entry<Id>*, const Merger&, Id*, Workspace<Id>&); \
   template Id* encode_cut_words(const Byte*, const std::uint32_t*, std::size_t, const Merger&, Id*, Workspace<Id>&); \
-  template Id* encode_words(Pattern, const Merger&, const Byte*, const Byte*, bool, Id*, Workspace<Id>&);
+  template std::pair<const Byte*, Id*> encode_words(Pattern, const Merger&, const Byte*, const Byte*, bool, bool, Id*, \
+                                                    Workspace<Id>&);
 JARVIS_WORDS_OF(std::uint16_t)
 JARVIS_WORDS_OF(std::uint32_t)
 #undef JARVIS_WORDS_OF

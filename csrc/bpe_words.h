@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "bpe_blocks.h"
@@ -65,6 +66,7 @@ template <class Id>
 struct Workspace {
   WordCache<Id> cache;
   MergeScratch scratch;
+  std::vector<Id> ids;                // of a short text
   std::vector<std::uint32_t> starts;  // of the words of a window
   std::vector<Byte> tail;             // the last window, with room to read on
   Normalizer::Buffers normalized;
@@ -78,11 +80,12 @@ struct Workspace {
 // Ids may be written this far past the last one.
 inline constexpr std::size_t kSlack = 8;
 
-// The ids of valid UTF-8 cut into words by a pattern, written from `out` on; the end of them. `out` has room for
-// end - at + kSlack ids; `padded`: kPadding bytes past the end can be read.
+// The ids of valid UTF-8 cut into words by a pattern, written from `out` on: where it stopped, and the end of them.
+// whole: the text ends at `end`; else it goes on, and the words near its end wait. padded: kPadding bytes past the end can
+// be read. `out` has room for end - at + kSlack ids.
 template <class Id>
-Id* encode_words(Pattern pattern, const Merger& merger, const Byte* at, const Byte* end, bool padded, Id* out,
-                 Workspace<Id>& workspace);
+std::pair<const Byte*, Id*> encode_words(Pattern pattern, const Merger& merger, const Byte* at, const Byte* end,
+                                         bool whole, bool padded, Id* out, Workspace<Id>& workspace);
 
 // The same for words that were cut already: `count` of them, which begin at starts[0] … starts[count - 1] and end at
 // starts[count], kPadding bytes past which can be read.

@@ -194,7 +194,9 @@ def _core(module: ModuleType, file: BpeFile):
 
 def _refused(module: ModuleType | None, file: BpeFile) -> str:
     """The first pattern of the file that the compiled matcher cannot run, and why; empty if it can run them all."""
-    for pattern in file.patterns if module else ():
+    if module is None:
+        return ""
+    for pattern in file.patterns:
         if reason := module.refusal(pattern, file.ranked_by_joined):
             return f"pre_tokenizer pattern {pattern!r}: {reason}"
     return ""

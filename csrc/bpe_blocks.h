@@ -14,8 +14,12 @@ using WordStarts = std::size_t (*)(const Byte* text, std::size_t size, std::uint
 // The function for a pattern on this processor: by blocks where there is one, else by character.
 WordStarts word_starts(Pattern pattern);
 
+// Null for a pattern that has no masks.
 namespace avx2 {
-WordStarts word_starts(Pattern pattern);  // null for a pattern that has no masks
+WordStarts word_starts(Pattern pattern);
+}
+namespace avx512 {
+WordStarts word_starts(Pattern pattern);
 }
 
 }  // namespace jarvis::bpe

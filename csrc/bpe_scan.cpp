@@ -74,6 +74,11 @@ std::size_t by_character(const Byte* text, std::size_t size, std::uint32_t* star
 }  // namespace
 
 WordStarts word_starts(Pattern pattern) {
+#ifdef JARVIS_AVX512_BEGIN
+  if (use_avx512()) {
+    if (const WordStarts by_blocks = avx512::word_starts(pattern)) return by_blocks;
+  }
+#endif
 #ifdef JARVIS_AVX2_BEGIN
   if (use_avx2()) {
     if (const WordStarts by_blocks = avx2::word_starts(pattern)) return by_blocks;

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 
 // Opens and closes the part of a file that is compiled for AVX2. Standard headers go before it: an inline function of
 // theirs compiled for AVX2 could be the copy that the linker keeps for everybody.
@@ -12,10 +13,20 @@
 #define JARVIS_AVX2_BEGIN \
   _Pragma("clang attribute push(__attribute__((target(\"avx2,fma,f16c,bmi,bmi2,popcnt\"))), apply_to = function)")
 #define JARVIS_AVX2_END _Pragma("clang attribute pop")
+#define JARVIS_AVX512_BEGIN \
+  _Pragma("clang attribute push(__attribute__((target(\"avx2,bmi,bmi2,popcnt,avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vbmi2\"))), apply_to = function)")
+#define JARVIS_AVX512_END _Pragma("clang attribute pop")
 #elif defined(__x86_64__)
 #define JARVIS_AVX2_BEGIN _Pragma("GCC push_options") _Pragma("GCC target(\"avx2,fma,f16c,bmi,bmi2,popcnt\")")
 #define JARVIS_AVX2_END _Pragma("GCC pop_options")
+#define JARVIS_AVX512_BEGIN \
+  _Pragma("GCC push_options")  \
+  _Pragma("GCC target(\"avx2,bmi,bmi2,popcnt,avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vbmi2\")")
+#define JARVIS_AVX512_END _Pragma("GCC pop_options")
 #endif
+
+// What has to be inlined for a loop over registers to be one.
+#define JARVIS_INLINE inline __attribute__((always_inline))
 
 namespace jarvis {
 
@@ -28,21 +39,44 @@ inline bool has_avx2() {
 #endif
 }
 
-inline bool choose_avx2() {
-  const char* wish = std::getenv("JARVIS_NANO_CPU");
-  if (wish == nullptr || *wish == '\0') return has_avx2();
-  if (std::strcmp(wish, "portable") == 0) return false;
-  if (std::strcmp(wish, "avx2") != 0)
-    throw std::runtime_error("JARVIS_NANO_CPU is '" + std::string(wish) + "'; expected avx2 or portable");
-  if (!has_avx2())
-    throw std::runtime_error("JARVIS_NANO_CPU=avx2, but this processor has no AVX2 with FMA; unset it or say portable");
-  return true;
+// The byte instructions of Ice Lake and Zen 4. Processors before them lower their clock for 64-byte registers.
+inline bool has_avx512() {
+#if defined(__x86_64__)
+  return has_avx2() && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vbmi") &&
+         __builtin_cpu_supports("avx512vbmi2");
+#else
+  return false;
+#endif
 }
 
-// True: run the AVX2 code. The processor decides; JARVIS_NANO_CPU=avx2|portable forces (and is checked) once a process.
-inline bool use_avx2() {
-  static const bool chosen = choose_avx2();
+enum class InstructionSet { portable, avx2, avx512 };
+
+inline InstructionSet choose_instruction_set() {
+  const char* wish = std::getenv("JARVIS_NANO_CPU");
+  const InstructionSet best = has_avx512() ? InstructionSet::avx512
+                              : has_avx2() ? InstructionSet::avx2
+                                           : InstructionSet::portable;
+  if (wish == nullptr || *wish == '\0') return best;
+  const std::string_view name = wish;
+  if (name == "portable") return InstructionSet::portable;
+  if (name != "avx2" && name != "avx512")
+    throw std::runtime_error("JARVIS_NANO_CPU is '" + std::string(name) + "'; expected avx512, avx2 or portable");
+  const InstructionSet wished = name == "avx2" ? InstructionSet::avx2 : InstructionSet::avx512;
+  if (wished > best)
+    throw std::runtime_error("JARVIS_NANO_CPU=" + std::string(name) +
+                             ", but this processor lacks its instructions; unset it or say portable");
+  return wished;
+}
+
+// The processor decides; JARVIS_NANO_CPU=avx512|avx2|portable forces (and is checked) once a process.
+inline InstructionSet instruction_set() {
+  static const InstructionSet chosen = choose_instruction_set();
   return chosen;
 }
+
+// True: run the AVX2 code, unless there is some for AVX-512.
+inline bool use_avx2() { return instruction_set() >= InstructionSet::avx2; }
+inline bool use_avx512() { return instruction_set() == InstructionSet::avx512; }
 
 }  // namespace jarvis

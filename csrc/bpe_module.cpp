@@ -20,6 +20,9 @@
 namespace py = pybind11;
 
 namespace jarvis::bpe {
+
+void bind_trainer(py::module_& module);  // bpe_train_module.cpp
+
 namespace {
 
 constexpr std::size_t kShortText = 4096;  // units up to which the interpreter lock stays: to free it takes as long
@@ -442,6 +445,7 @@ class TypedEncoder final : public PyEncoder {
 struct EncoderObject {
   PyObject_HEAD
   PyEncoder* encoder;
+  PyObject* source;  // whatever Python needs to make the same again in another process
 };
 
 PyEncoder& encoder_of(PyObject* self) { return *reinterpret_cast<EncoderObject*>(self)->encoder; }
@@ -551,8 +555,20 @@ int set_template(PyObject* self, PyObject* value, void*) {
   return done ? 0 : -1;
 }
 
+PyObject* get_source(PyObject* self, void*) {
+  PyObject* const source = reinterpret_cast<EncoderObject*>(self)->source;
+  return Py_NewRef(source ? source : Py_None);
+}
+
+int set_source(PyObject* self, PyObject* value, void*) {
+  Py_XINCREF(value);
+  Py_XSETREF(reinterpret_cast<EncoderObject*>(self)->source, value);
+  return 0;
+}
+
 void destroy(PyObject* self) {
   delete reinterpret_cast<EncoderObject*>(self)->encoder;
+  Py_XDECREF(reinterpret_cast<EncoderObject*>(self)->source);
   PyTypeObject* type = Py_TYPE(self);
   type->tp_free(self);
   Py_DECREF(type);
@@ -577,6 +593,7 @@ PyTypeObject* make_type() {
       {nullptr, nullptr, 0, nullptr}};
   static PyGetSetDef attributes[] = {
       {"threads", get_threads, set_threads, "How many threads a long text or a batch may take.", nullptr},
+      {"source", get_source, set_source, "What the encoder was made from: kept for pickling, not used.", nullptr},
       {"template", get_template, set_template, "The ids before and after each text, for template=True.", nullptr},
       {nullptr, nullptr, nullptr, nullptr, nullptr}};
   static PyType_Slot slots[] = {{Py_tp_methods, methods},
@@ -631,4 +648,5 @@ PYBIND11_MODULE(_bpe, module) {
   module.def("refusal", &refusal, py::arg("pattern"), py::arg("tiktoken") = false,
              "Why a pattern cannot be run by the matcher; empty if it can.");
   module.def("split", &split, py::arg("scanner"), py::arg("text"), "The words that a scanner cuts a text into.");
+  bind_trainer(module);
 }

@@ -85,7 +85,7 @@ def _encode(tokenizer: Tokenizer, pieces: Sequence[Piece]) -> tuple[np.ndarray, 
 
 def _segment(tokenizer: Tokenizer, piece: Piece) -> np.ndarray:
     if piece.special:
-        return np.array([tokenizer.special_id(piece.text)], dtype=tokenizer.encode("").dtype)
+        return np.array([tokenizer.special_id(piece.text)], dtype=tokenizer.dtype)
     return tokenizer.encode(piece.text)
 
 

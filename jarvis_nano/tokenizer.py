@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import codecs
+import functools
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol, overload
 
 import numpy as np
 
 from jarvis_nano.errors import UserError
 from jarvis_nano.kernels.bpe import BpeEncoder, BpeFileError
+from jarvis_nano.kernels.bpe.files import Progress
+from jarvis_nano.kernels.bpe.op import Errors, Offsets, Piece, Text
 
 FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
@@ -33,14 +36,24 @@ class DecodeStream(Protocol):
 class Tokenizer:
     """A tokenizer folder (or a bare tokenizer.json). Its files are held in memory, so that `save` can copy them."""
 
-    def __init__(self, files: dict[str, bytes]) -> None:
-        """files: the contents by name, tokenizer.json among them. BpeFileError if that one is damaged."""
+    def __init__(self, files: dict[str, bytes], *, n_threads: int | None = None) -> None:
+        """files: the contents by name, tokenizer.json among them. BpeFileError if that one is damaged.
+
+        n_threads: how many may encode a long text or a batch; None takes the cores that this process may run on.
+        """
         self._files = files
-        self.encoder = BpeEncoder(files["tokenizer.json"])
+        self.encoder = BpeEncoder(files["tokenizer.json"], n_threads=n_threads)
         self.hash = hashlib.sha256(files["tokenizer.json"]).hexdigest()
+        if self.encoder.native:  # straight to the compiled methods: a frame of Python's costs as much as a line of text
+            self.encode = self.encoder.encode  # type: ignore[method-assign]
+            self.encode_list = self.encoder.encode_list  # type: ignore[method-assign]
+            self.count = self.encoder.count  # type: ignore[method-assign]
+
+    def __reduce__(self) -> tuple:
+        return functools.partial(Tokenizer, n_threads=self.encoder.n_threads), (self._files,)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Tokenizer:
+    def load(cls, path: str | os.PathLike[str], *, n_threads: int | None = None) -> Tokenizer:
         """The tokenizer of a folder or of a tokenizer.json. UserError if it is missing, damaged or not byte-pair."""
         path = Path(path)
         folder, main = (path, path / FILES[0]) if path.is_dir() else (path.parent, path)
@@ -52,7 +65,7 @@ class Tokenizer:
         files = {FILES[0]: main.read_bytes()}
         files |= {name: (folder / name).read_bytes() for name in FILES[1:] if (folder / name).exists()}
         try:
-            return cls(files)
+            return cls(files, n_threads=n_threads)
         except BpeFileError as error:
             raise UserError(f"{main} is no tokenizer that can be used: {error}") from error
 
@@ -61,16 +74,92 @@ class Tokenizer:
         """One more than the largest id: the rows that an embedding needs."""
         return self.encoder.vocab_size
 
-    def encode(self, text: str | bytes, *, special: bool = False) -> np.ndarray:
-        """Ids (n,) uint16, or uint32 past 65,536 ids. The text of special tokens is plain text unless `special`.
+    @property
+    def dtype(self) -> np.dtype:
+        """That of the ids: uint16, or uint32 past 65,536 of them."""
+        return self.encoder.dtype
 
-        ValueError on what UTF-8 cannot hold (lone surrogates, invalid bytes), with the position.
+    def encode(
+        self, text: Text, special: bool = False, errors: Errors = "strict", template: bool = False
+    ) -> np.ndarray:
+        """Ids (n,) uint16, or uint32 past 65,536 ids.
+
+        text: a str, or UTF-8 as bytes, memoryview, mmap or uint8 array. The text of special tokens is plain text
+        unless `special`. With `template`, the ids that the file's post-processor puts before and after a text are
+        there too. ValueError on what UTF-8 cannot hold (lone surrogates, invalid bytes), with the position;
+        errors="replace" takes U+FFFD and "?" for it, as Python does.
         """
-        return self.encoder.encode(text, special=special)
+        return self.encoder.encode(text, special, errors, template)
 
-    def encode_batch(self, texts: Sequence[str | bytes]) -> tuple[np.ndarray, np.ndarray]:
-        """(ids of all texts one after the other, int64 offsets of length len(texts) + 1)."""
-        return self.encoder.encode_batch(texts)
+    def encode_list(
+        self, text: Text, special: bool = False, errors: Errors = "strict", template: bool = False
+    ) -> list[int]:
+        """encode() as a list of int: quicker for a short text, slower for a long one."""
+        return self.encoder.encode_list(text, special, errors, template)
+
+    def count(self, text: Text, special: bool = False, errors: Errors = "strict", template: bool = False) -> int:
+        """How many ids a text has."""
+        return self.encoder.count(text, special, errors, template)
+
+    @overload
+    def encode_batch(
+        self,
+        texts: Sequence[Text],
+        *,
+        special: bool = ...,
+        errors: Errors = ...,
+        template: bool = ...,
+        as_lists: Literal[False] = ...,
+    ) -> tuple[np.ndarray, np.ndarray]: ...
+    @overload
+    def encode_batch(
+        self,
+        texts: Sequence[Text],
+        *,
+        special: bool = ...,
+        errors: Errors = ...,
+        template: bool = ...,
+        as_lists: Literal[True],
+    ) -> list[list[int]]: ...
+
+    def encode_batch(
+        self,
+        texts: Sequence[Text],
+        *,
+        special: bool = False,
+        errors: Errors = "strict",
+        template: bool = False,
+        as_lists: bool = False,
+    ) -> tuple[np.ndarray, np.ndarray] | list[list[int]]:
+        """(ids of all texts one after the other, int64 offsets of length len(texts) + 1); or a list of ids a text."""
+        if as_lists:
+            return self.encoder.encode_batch(texts, special=special, errors=errors, template=template, as_lists=True)
+        return self.encoder.encode_batch(texts, special=special, errors=errors, template=template)
+
+    def encode_files(
+        self,
+        paths: Iterable[str | os.PathLike[str]],
+        out: str | os.PathLike[str],
+        *,
+        special: bool = False,
+        errors: Errors = "strict",
+        progress: Progress | None = None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Encode each file, whole, into the file `out`; (ids as a memory map, int64 offsets (len(paths) + 1,)).
+
+        Memory stays flat. `out` has the format of a shard, `out`.json the names, bytes and offsets; both are written
+        beside and renamed. progress(bytes done, bytes in all) is called as it goes on. UserError for a file that is
+        missing or not UTF-8.
+        """
+        return self.encoder.encode_files(paths, out, special=special, errors=errors, progress=progress)
+
+    def offsets(self, text: Text, *, special: bool = False, errors: Errors = "strict") -> Offsets:
+        """Where each id of encode(text) comes from: .bytes and .characters, int64 (n, 2) of begin and end each."""
+        return self.encoder.offsets(text, special=special, errors=errors)
+
+    def pieces(self, text: Text, *, special: bool = False, errors: Errors = "strict") -> list[Piece]:
+        """What a text is cut into, for reading: (id, text, bytes, span in characters) of each id."""
+        return self.encoder.pieces(text, special=special, errors=errors)
 
     def decode(self, ids: Iterable[int], *, special: bool = True) -> str:
         """The text of ids; special tokens show as their text, or not at all with special=False.

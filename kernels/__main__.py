@@ -1,6 +1,7 @@
 """The doctor: python -m jarvis_nano.kernels [--json] — for each op and backend: built, usable, chosen, why not, error.
 
-The error is the largest difference from the reference, over the results and all gradients of one small call.
+The error is the largest difference from the reference, over the results and all gradients of one small call. Then the
+kinds of tokenizer.json that the compiled encoder covers; with --tokenizer DIR only whether it covers that one.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import platform
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 from rich.console import Console
@@ -24,7 +26,7 @@ from .activation.op import gelu, relu_squared, swiglu
 from .adamw.op import adamw_step
 from .attention.op import causal_attention
 from .bpe.op import BACKENDS as BPE_BACKENDS
-from .bpe.op import BpeEncoder
+from .bpe.op import BpeEncoder, BpeFileError
 from .bpe.op import extension as bpe_extension
 from .cross_entropy.op import linear_cross_entropy
 from .layernorm.op import layer_norm, rms_norm
@@ -45,6 +47,16 @@ class Line:
     chosen: bool
     why_not: str
     error: float | None  # None: it did not run
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of tokenizer.json: is the compiled encoder used for it, else why not; how many ids are wrong."""
+
+    kind: str
+    native: bool
+    why_not: str
+    error: float
 
 
 def _drawn(*shape: int, device: str) -> Tensor:
@@ -153,6 +165,29 @@ def examine_bpe() -> list[Line]:
     return lines
 
 
+def examine_kinds() -> list[Kind]:
+    """Which kinds of tokenizer.json the compiled encoder covers, and how many ids differ from the library's."""
+    import tokenizers
+
+    from .bpe.kinds import kinds
+
+    found = []
+    for kind, file in kinds().items():
+        library = tokenizers.Tokenizer.from_buffer(file)
+        encoder = BpeEncoder(file)
+        ids, expected = encoder.encode(TEXT).tolist(), library.encode(TEXT, add_special_tokens=False).ids
+        error = float(sum(a != b for a, b in zip(ids, expected)) + abs(len(ids) - len(expected)))
+        found.append(Kind(kind, encoder.native, encoder.why_not, error))
+    return found
+
+
+def describe_tokenizer(path: Path) -> str:
+    """A line on whether the compiled encoder runs a tokenizer of the user's. OSError or BpeFileError if it is none."""
+    encoder = BpeEncoder(path / "tokenizer.json" if path.is_dir() else path)
+    by = "native" if encoder.native else f"through the tokenizers library, the same ids but slower: {encoder.why_not}"
+    return f"{path}: {encoder.vocab_size:,} ids, {by}"
+
+
 def machine() -> dict[str, str]:
     facts = {"python": platform.python_version(), "torch": torch.__version__, "threads": str(torch.get_num_threads())}
     if backends.missing_ops() is None:
@@ -175,6 +210,17 @@ def table(lines: list[Line]) -> Table:
     return view
 
 
+def kinds_table(kinds: list[Kind]) -> Table:
+    view = Table(box=None, pad_edge=False, header_style="bold")
+    view.add_column("kind of tokenizer.json", no_wrap=True)
+    view.add_column("native", no_wrap=True)
+    view.add_column("else through the library, for")
+    for kind in kinds:
+        mark = "[green]yes[/]" if kind.native else "[dim]no[/]"
+        view.add_row(kind.kind, f"[red]{kind.error:g} ids wrong[/]" if kind.error else mark, escape(kind.why_not))
+    return view
+
+
 def is_wrong(line: Line) -> bool:
     return line.error is not None and not line.error <= TOLERANCE
 
@@ -184,10 +230,26 @@ def main() -> None:
         prog="python -m jarvis_nano.kernels", description=(__doc__ or "").partition(" — ")[0]
     )
     parser.add_argument("--json", action="store_true", help="one object for programs: machine, and a line a backend")
+    parser.add_argument(
+        "--tokenizer", type=Path, metavar="DIR", help="a tokenizer folder or tokenizer.json: is it native, else why not"
+    )
     asked = parser.parse_args()
+    if asked.tokenizer:
+        try:
+            print(describe_tokenizer(asked.tokenizer))
+        except (OSError, BpeFileError) as error:
+            print(f"error: {asked.tokenizer}: {error}", file=sys.stderr)
+            sys.exit(2)
+        return
+    kinds = examine_kinds()
     lines = [line for op in backends.all_ops().values() for line in examine(op)] + examine_bpe()
     if asked.json:
-        print(json.dumps({"machine": machine(), "backends": [asdict(line) for line in lines]}, ensure_ascii=False))
+        found = {
+            "machine": machine(),
+            "backends": [asdict(line) for line in lines],
+            "tokenizers": [asdict(kind) for kind in kinds],
+        }
+        print(json.dumps(found, ensure_ascii=False))
     else:
         console = Console(highlight=False, soft_wrap=False)
         console.print(
@@ -196,7 +258,9 @@ def main() -> None:
         for reason in dict.fromkeys(line.why_not for line in lines if line.why_not):
             who = ", ".join(f"{line.op} {line.backend}" for line in lines if line.why_not == reason)
             console.print("", f"[bold]{who}[/]", Padding(escape(reason), (0, 0, 0, 2)), sep="\n")
+        console.print("", kinds_table(kinds), sep="\n")
     wrong = [f"{line.op} {line.backend}" for line in lines if is_wrong(line)]
+    wrong += [f"BpeEncoder on {kind.kind}" for kind in kinds if kind.error]
     if wrong:
         sys.exit(
             f"error: {', '.join(wrong)}: further than {TOLERANCE:g} from the reference; build again: pip install -e ."

@@ -47,7 +47,7 @@ def run() -> None:
     from jarvis_nano.generation import generate_batch
 
     model, tokenizer = runs.load(folder)
-    prompts = [[tokenizer.special_id("</s>"), *tokenizer.encode(settings.prompt).tolist()]] * settings.count
+    prompts = [[tokenizer.special_id("</s>"), *tokenizer.encode_list(settings.prompt)]] * settings.count
     texts = generate_batch(model, prompts, max_new_tokens=settings.tokens, temperature=settings.temperature,
                            top_k=settings.top_k, top_p=settings.top_p, seed=settings.seed, stop=stop_ids(tokenizer))
     for number, ids in enumerate(texts):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import pickle
 import subprocess
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +84,38 @@ def test_the_text_of_special_tokens_is_plain_text_unless_asked(tokenizer):
     assert tokenizer.decode(marked, special=False) == "ab"
     batch, _ = tokenizer.encode_batch([text, text])
     assert min(batch) >= len(SPECIAL_TOKENS)
+
+
+def test_every_way_of_encoding_gives_the_same_ids(tokenizer, tmp_path):
+    want = [tokenizer.encode(text).tolist() for text in TEXTS]
+    assert [tokenizer.encode_list(text) for text in TEXTS] == want
+    assert [tokenizer.count(text) for text in TEXTS] == [len(row) for row in want]
+    assert tokenizer.encode_batch(TEXTS, as_lists=True) == want
+    paths = [tmp_path / str(number) for number in range(len(TEXTS))]
+    for path, text in zip(paths, TEXTS, strict=True):
+        path.write_text(text, encoding="utf-8")
+    for ids, offsets in (tokenizer.encode_batch(TEXTS), tokenizer.encode_files(paths, tmp_path / "ids")):
+        assert ids.dtype == tokenizer.dtype == np.uint16
+        assert [ids[a:b].tolist() for a, b in pairwise(offsets)] == want
+
+
+def test_pieces_are_the_text_cut_up(tokenizer):
+    text = "L'été 中, à l'eau"
+    pieces = tokenizer.pieces(text)
+    assert b"".join(piece.bytes for piece in pieces) == text.encode()
+    assert [piece.id for piece in pieces] == tokenizer.encode_list(text)
+    (eau,) = (piece for piece in pieces if piece.text == "eau")
+    assert eau[1:] == ("eau", b"eau", (13, 16))
+    spans = tokenizer.offsets(text)
+    assert spans.characters.tolist() == [list(piece.span) for piece in pieces]
+    assert spans.bytes[-1, 1] == len(text.encode())
+
+
+def test_a_method_of_a_tokenizer_can_go_to_another_process(tokenizer):
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        for method in (tokenizer.encode_list, tokenizer.count, tokenizer.encode_batch):
+            argument = TEXTS if method == tokenizer.encode_batch else TEXT
+            np.testing.assert_equal(pool.submit(method, argument).result(), method(argument))
 
 
 def test_french_pieces_keep_the_elision_and_part_digits(tokenizer):
@@ -250,7 +285,7 @@ def test_the_original_s_tokenizer_loads_and_streams(shared_data):
     path = shared_data / "seed/tokenizer_hf"
     seed, library = Tokenizer.load(path), tokenizers.Tokenizer.from_file(str(path / "tokenizer.json"))
     assert seed.special_id("<|user|>") == 4
-    assert not seed.encoder.native
+    assert seed.encoder.native
     ids = seed.encode("Bonjour, l'été sera chaud.")
     assert seed.decode(ids) == library.decode(ids.tolist())
     stream = seed.decode_stream()

@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,17 @@ class Document:
     id: str
     text: str
     source: str
+
+    @cached_property
+    def utf8(self) -> bytes:
+        """The text in UTF-8, encoded once; UserError where it holds half of a surrogate pair, which no UTF-8 can."""
+        try:
+            return self.text.encode()
+        except UnicodeEncodeError as error:
+            raise UserError(
+                f"document {self.id} of {self.source} holds half of a surrogate pair at character {error.start}; "
+                "write that character whole, or remove it"
+            ) from error
 
 
 def pieces(text: str, size: int) -> Iterator[str]:
@@ -135,7 +147,7 @@ def write_corpus(
         current: _DocumentsFile | None = None
         try:
             for document in documents:
-                utf8 = encoded(document)
+                utf8 = document.utf8
                 current = current or _DocumentsFile(folder / f"documents-{len(files):05d}.jsonl.zst")
                 current.add(document, len(utf8))
                 counts.add(document, utf8)
@@ -160,17 +172,6 @@ def write_corpus(
         }
         write_json(folder / MANIFEST, manifest)
     return manifest
-
-
-def encoded(document: Document) -> bytes:
-    """The text in UTF-8; UserError where it holds half of a surrogate pair, which no UTF-8 can."""
-    try:
-        return document.text.encode()
-    except UnicodeEncodeError as error:
-        raise UserError(
-            f"document {document.id} of {document.source} holds half of a surrogate pair at character {error.start}; "
-            "write that character whole, or remove it"
-        ) from error
 
 
 def write_json(path: Path, value: object) -> None:

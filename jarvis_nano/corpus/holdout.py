@@ -9,6 +9,7 @@ import hashlib
 import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from jarvis_nano.corpus.documents import Document, pieces
 
@@ -20,10 +21,12 @@ AT_LEAST = 8  # pieces, while that is no more than a tenth of them
 PIECE = 8192  # characters: 12 MB of novels give 1,500 pieces, of which 15 are held out
 
 
-def rank(text: str) -> float:
-    """The text's place in [0, 1), by its hash; blank lines at its ends do not count."""
-    digest = hashlib.blake2b(text.strip().encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") / 2.0**64
+def rank(text: str, utf8: bytes | None = None) -> float:
+    """The text's place in [0, 1), by its hash; blank lines at its ends do not count. utf8: the text's, if at hand."""
+    stripped = text.strip()
+    if utf8 is None or len(stripped) != len(text):
+        utf8 = stripped.encode()
+    return int.from_bytes(hashlib.blake2b(utf8, digest_size=8).digest(), "little") / 2.0**64
 
 
 def split(
@@ -37,29 +40,59 @@ def split(
     Memory: the documents in hand and `max_bytes`. The "val" texts come by rank, so that any first part of them is a
     fair sample.
     """
-    pool = _Pool(fraction, max_bytes)
+    splitter = Splitter(fraction=fraction, max_bytes=max_bytes, piece=piece)
     for document in documents:
+        for text in splitter.add(document.text):
+            yield TRAIN, text
+    yield from splitter.finish()
+
+
+class Splitter:
+    """split() document by document, with a state that can be kept and gone on from."""
+
+    def __init__(self, *, fraction: float = FRACTION, max_bytes: int = MAX_BYTES, piece: int = PIECE) -> None:
+        self._pool = _Pool(fraction, max_bytes)
+        self._piece = piece
+
+    def add(self, text: str, utf8: bytes | None = None) -> list[str]:
+        """What goes to training now that this document is there; utf8: the text's, if it is at hand.
+
+        The text itself, the same object, where all of it does and it has no new lines at its ends.
+        """
+        if len(text) <= self._piece:
+            displaced = self._pool.offer(text, utf8)
+            return _stripped([text] if displaced is None else displaced)
+        trained: list[str] = []
         run: list[str] = []
-        for text in pieces(document.text, piece):
-            released = pool.offer(text) if fraction > 0 and text.strip() else None
+        for piece in pieces(text, self._piece):
+            released = self._pool.offer(piece)
             if released is None:
-                run.append(text)
+                run.append(piece)
                 continue
-            yield from _trained([*run])
+            trained += ["".join(run), *released]
             run.clear()
-            for one in released:
-                yield from _trained([one])
-        yield from _trained(run)
-    for one in pool.release_surplus():
-        yield from _trained([one])
-    for one in pool.texts():
-        yield VALIDATION, one.strip("\n")
+        # Without a gap the pieces need no joining.
+        trained.append("".join(run) if trained else text)
+        return _stripped(trained)
+
+    def finish(self) -> Iterator[tuple[str, str]]:
+        """(split, text) for what is left when all documents are there."""
+        for text in _stripped(self._pool.release_surplus()):
+            yield TRAIN, text
+        for one in self._pool.texts():
+            yield VALIDATION, one.strip("\n")
+
+    def state(self) -> dict[str, Any]:
+        """What the documents so far have left behind, for JSON; as large as the validation text."""
+        return self._pool.state()
+
+    def go_on(self, state: dict[str, Any]) -> None:
+        """Go on from state()."""
+        self._pool.go_on(state)
 
 
-def _trained(run: list[str]) -> Iterator[tuple[str, str]]:
-    text = "".join(run).strip("\n")
-    if text:
-        yield TRAIN, text
+def _stripped(texts: list[str]) -> list[str]:
+    return [stripped for text in texts if (stripped := text.strip("\n"))]
 
 
 class _Pool:
@@ -73,10 +106,12 @@ class _Pool:
         self._heap: list[tuple[float, int, str]] = []  # (-rank, arrival, text)
         self._copies: Counter[float] = Counter()  # by rank
 
-    def offer(self, text: str) -> list[str] | None:
+    def offer(self, text: str, utf8: bytes | None = None) -> list[str] | None:
         """None where the piece stays in training; otherwise it is taken, and what it displaces is returned."""
+        if self.fraction <= 0 or not text or text.isspace():
+            return None
         self.offered += 1
-        place = rank(text)
+        place = rank(text, utf8)
         wanted = place < self.fraction or len(self._heap) < AT_LEAST or place <= self._highest
         if place >= self.ceiling or not wanted:
             return None
@@ -105,6 +140,15 @@ class _Pool:
     def texts(self) -> list[str]:
         """What is held out, by rank."""
         return [text for _, _, text in sorted(self._heap, key=lambda entry: (-entry[0], entry[1]))]
+
+    def state(self) -> dict[str, Any]:
+        return {"offered": self.offered, "ceiling": self.ceiling, "texts": self._heap}
+
+    def go_on(self, state: dict[str, Any]) -> None:
+        self.offered, self.ceiling = state["offered"], state["ceiling"]
+        self._heap = [(minus_rank, arrival, text) for minus_rank, arrival, text in state["texts"]]
+        self._bytes = sum(len(text.encode()) for _, _, text in self._heap)
+        self._copies = Counter(-minus_rank for minus_rank, _, _ in self._heap)
 
     @property
     def _highest(self) -> float:

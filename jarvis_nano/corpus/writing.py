@@ -2,35 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from jarvis_nano.errors import UserError
 
 
+def _nothing_can_go_on(folder: Path) -> bool:
+    return False
+
+
 @contextmanager
-def folder_beside(out: Path) -> Iterator[Path]:
+def folder_beside(out: Path, *, can_go_on: Callable[[Path], bool] = _nothing_can_go_on) -> Iterator[Path]:
     """Yield a temporary folder next to `out`; rename it to `out` on success, remove it on any exception, Ctrl-C too.
 
-    UserError where `out` holds something already: nothing is ever overwritten.
+    A folder of which `can_go_on` says so stays beside `out` after a Ctrl-C or a full disk, as after a kill, and the
+    next process of this machine that writes `out` is given it with what it holds; input that is wrong (UserError)
+    leaves nothing. UserError where `out` holds something already: nothing is ever overwritten.
     """
     out = Path(out)
     _refuse_occupied(out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    _remove_leftovers(out)
     partial = out.parent / f"{_prefix(out)}{os.getpid()}.partial"
-    partial.mkdir()
+    _take_over_or_remove_leftovers(out, partial, can_go_on)
+    partial.mkdir(exist_ok=True)
     try:
         yield partial
         _flush_to_disk(partial)
         _rename(partial, out)
-    except BaseException:  # KeyboardInterrupt and SystemExit leave nothing behind either
-        shutil.rmtree(partial, ignore_errors=True)
+    except BaseException as error:  # KeyboardInterrupt and SystemExit too
+        if isinstance(error, UserError) or not can_go_on(partial):
+            shutil.rmtree(partial, ignore_errors=True)
         raise
 
 
@@ -46,11 +54,16 @@ def _refuse_occupied(out: Path) -> None:
         raise UserError(f"{out} is already {kind}; choose another place, or remove it first")
 
 
-def _remove_leftovers(out: Path) -> None:
-    """Remove what a killed process of this machine left beside `out` (a live one's folder is kept)."""
-    for leftover in out.parent.glob(f"{_prefix(out)}*.partial"):
+def _take_over_or_remove_leftovers(out: Path, partial: Path, can_go_on: Callable[[Path], bool]) -> None:
+    """What a killed process of this machine left beside `out` becomes `partial`, or goes; a live one's stays."""
+    for leftover in sorted(out.parent.glob(f"{_prefix(out)}*.partial"), key=lambda path: path != partial):
         pid = leftover.name[len(_prefix(out)) : -len(".partial")]
-        if pid.isdigit() and not _is_alive(int(pid)):
+        if not pid.isdigit() or _is_alive(int(pid)):
+            continue
+        if can_go_on(leftover) and (leftover == partial or not partial.exists()):
+            with contextlib.suppress(FileNotFoundError):  # another process was first
+                leftover.rename(partial)
+        else:
             shutil.rmtree(leftover, ignore_errors=True)
 
 

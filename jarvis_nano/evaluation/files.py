@@ -12,7 +12,8 @@ from jarvis_nano.chat import encode_conversation, read_instructions
 from jarvis_nano.corpus import assistant
 from jarvis_nano.corpus.sources import read_documents
 from jarvis_nano.data.batches import EvaluationWindows, ExampleBatches
-from jarvis_nano.data.shards import Shards, write_shards
+from jarvis_nano.data.shard_writer import write_shards
+from jarvis_nano.data.shards import Shards
 from jarvis_nano.errors import UserError
 from jarvis_nano.evaluation.answers import answer, percent_by_kind
 from jarvis_nano.evaluation.perplexity import evaluate

@@ -19,7 +19,7 @@ from jarvis_nano.corpus.documents import write_corpus
 from jarvis_nano.corpus.sources import fingerprint, read_documents
 from jarvis_nano.corpus.split import Split
 from jarvis_nano.corpus.writing import folder_beside
-from jarvis_nano.data.shards import write_shards
+from jarvis_nano.data.shard_writer import write_shards
 from jarvis_nano.errors import UserError
 from jarvis_nano.tokenizer import Tokenizer
 from jarvis_nano.tokenizer_training import train_tokenizer

@@ -104,7 +104,7 @@ def pretrain(settings: Pretrain, preset: str) -> None:
                 model = dataclasses.replace(config.model, vocab_size=tokenizer.vocab_size)
                 config = dataclasses.replace(config, model=model, tokenizer_hash=tokenizer.hash)
             batches, validation = _batches(config, tokenizer)
-            texts = [[tokenizer.special_id("</s>"), *tokenizer.encode(t).tolist()] for t in config.train.sample_prompts]
+            texts = [[tokenizer.special_id("</s>"), *tokenizer.encode_list(t)] for t in config.train.sample_prompts]
             prompts = [ids for ids in texts if len(ids) < config.model.context]
             result = train_run(
                 run,

@@ -24,8 +24,8 @@ class ByteTokenizer:
         assert text == "</s>"
         return END_ID
 
-    def encode_batch(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        parts = [np.frombuffer(text.encode(), np.uint8).astype(np.uint16) + 8 for text in texts]
+    def encode_batch(self, texts: Sequence[bytes]) -> tuple[np.ndarray, np.ndarray]:
+        parts = [np.frombuffer(text, np.uint8).astype(np.uint16) + 8 for text in texts]
         return np.concatenate(parts), np.cumsum([0, *map(len, parts)])
 
 

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from jarvis_nano.data import batches
 from jarvis_nano.data.batches import NO_TARGET, PAD, Batch, EvaluationWindows, ExampleBatches, TokenBatches
-from jarvis_nano.data.shards import Shards, write_shards
+from jarvis_nano.data.shard_writer import write_shards
+from jarvis_nano.data.shards import Shards
 from jarvis_nano.errors import UserError
 
 CONTEXT = 32

@@ -16,7 +16,8 @@ from byte_tokenizer import END_ID, ByteTokenizer, decoded, stories
 from jarvis_nano.corpus import holdout
 from jarvis_nano.corpus.documents import Document
 from jarvis_nano.corpus.sources import read_documents
-from jarvis_nano.data.shards import HEADER, Shards, write_shards
+from jarvis_nano.data.shard_writer import write_shards
+from jarvis_nano.data.shards import HEADER, Shards
 from jarvis_nano.errors import UserError
 
 
@@ -76,7 +77,7 @@ def test_the_same_input_gives_the_same_bytes(folder: Path, tmp_path: Path) -> No
 
 
 def test_encoding_in_small_batches_changes_nothing(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jarvis_nano.data.shards._BATCH_CHARACTERS", 700)
+    monkeypatch.setattr("jarvis_nano.data.shard_writer._BATCH_BYTES", 700)
     write_shards(stories(500), ByteTokenizer(), folder.parent / "small", tokens_per_shard=20_000)
     for split in holdout.SPLITS:
         assert np.array_equal(whole(folder, split), whole(folder.parent / "small", split))
@@ -116,7 +117,7 @@ def documents_then(error: BaseException) -> Iterator[Document]:
 def test_whatever_happens_in_the_middle_nothing_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
 ) -> None:
-    monkeypatch.setattr("jarvis_nano.data.shards._BATCH_CHARACTERS", 1000)  # so that files are open by then
+    monkeypatch.setattr("jarvis_nano.data.shard_writer._BATCH_BYTES", 1000)  # so that files are open by then
     with pytest.raises(type(error)):
         write_shards(documents_then(error), ByteTokenizer(), tmp_path / "s", tokens_per_shard=5000)
     assert list(tmp_path.iterdir()) == []
@@ -180,7 +181,7 @@ def test_a_damaged_index_is_refused(folder: Path, tmp_path: Path) -> None:
     good = index.read_text(encoding="utf-8")
     index.write_text(good[:50], encoding="utf-8")
     assert "shards.json is damaged" in refusal(folder)
-    index.write_text(good.replace('"version": 1', '"version": 5'), encoding="utf-8")
+    index.write_text(good.replace('"version": 2', '"version": 5'), encoding="utf-8")
     assert "version 5" in refusal(folder)
     index.write_text("[]", encoding="utf-8")
     assert "does not describe shards" in refusal(folder)
@@ -212,7 +213,7 @@ import resource, sys
 sys.path.insert(0, sys.argv[1])
 from byte_tokenizer import ByteTokenizer
 from jarvis_nano.corpus.documents import Document
-from jarvis_nano.data.shards import write_shards
+from jarvis_nano.data.shard_writer import write_shards
 text = "Le roi sortit du château avec sa fille, et ne revint jamais. " * 16
 documents = (Document(str(i), f"{i}. {text}", f"source {i}") for i in range(int(sys.argv[3])))
 write_shards(documents, ByteTokenizer(), sys.argv[2], tokens_per_shard=10_000_000)

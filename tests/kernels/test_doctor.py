@@ -13,6 +13,8 @@ import torch
 from jarvis_nano import kernels
 from jarvis_nano.kernels import __main__ as doctor
 from jarvis_nano.kernels import backends
+from jarvis_nano.kernels.bpe.kinds import kinds
+from jarvis_nano.kernels.bpe.op import extension
 
 
 def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
@@ -33,6 +35,34 @@ def test_what_runs_is_measured_and_what_does_not_says_why(monkeypatch, capsys):
     for name, op in backends.all_ops().items():
         assert lines[name, op.choose(torch.empty(0, device=device))]["chosen"]
     assert found["machine"]["torch"] == torch.__version__
+
+
+def test_each_kind_of_tokenizer_is_native_or_says_why(monkeypatch, capsys):
+    run(monkeypatch, "--json")
+    found = {line["kind"]: line for line in json.loads(capsys.readouterr().out)["tokenizers"]}
+    assert {"GPT-2", "Llama-3, cl100k", "o200k", "Qwen", "NeoX", "french", "the original's"} <= set(found)
+    for line in found.values():
+        assert line["error"] == 0
+        assert line["native"] == (line["why_not"] == "")
+
+
+def test_a_tokenizer_of_the_user_s_is_told_native_or_why_not(monkeypatch, capsys, tmp_path):
+    samples = kinds()
+    (tmp_path / "tokenizer.json").write_bytes(samples["french"])
+    run(monkeypatch, "--tokenizer", str(tmp_path))
+    told = capsys.readouterr().out
+    assert told.startswith(f"{tmp_path}: 265 ids, ")
+    assert ("native" in told) == (extension()[0] is not None)
+    data = json.loads(samples["french"])
+    data["model"]["dropout"] = 0.5
+    (tmp_path / "tokenizer.json").write_text(json.dumps(data), encoding="utf-8")
+    run(monkeypatch, "--tokenizer", str(tmp_path / "tokenizer.json"))
+    assert "through the tokenizers library, the same ids but slower: merge dropout 0.5" in capsys.readouterr().out
+    for broken in ("none", "tokenizer.json"):
+        (tmp_path / "tokenizer.json").write_text("{", encoding="utf-8")
+        with pytest.raises(SystemExit, match="2"):
+            run(monkeypatch, "--tokenizer", str(tmp_path / broken))
+        assert capsys.readouterr().err.startswith("error: ")
 
 
 def test_the_table_fits_80_columns(monkeypatch, capsys):

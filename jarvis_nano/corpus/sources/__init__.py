@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import json
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,12 +13,14 @@ from typing import BinaryIO
 
 from jarvis_nano.corpus.documents import MANIFEST, Document
 from jarvis_nano.corpus.sources.jsonl import read_jsonl
-from jarvis_nano.corpus.sources.opening import COMPRESSED_SUFFIXES, STDIN, open_bytes
-from jarvis_nano.corpus.sources.prepared import is_prepared, read_manifest, read_prepared
+from jarvis_nano.corpus.sources.opening import COMPRESSED_SUFFIXES, STDIN, Mark, bytes_taken, open_bytes
+from jarvis_nano.corpus.sources.prepared import is_prepared, read_manifest
 from jarvis_nano.corpus.sources.text import read_text
 from jarvis_nano.errors import UserError
 
-Reader = Callable[[BinaryIO, str, str], Iterator[Document]]
+__all__ = ["Documents", "Mark", "fingerprint", "read_documents"]
+
+Reader = Callable[[BinaryIO, str, str, Mark], Iterator[Document]]
 
 # The readers by the name without .gz, .bz2, .zst. Other names are judged by content, when given one by one.
 _READERS: dict[str, Reader] = {".txt": read_text, ".jsonl": read_jsonl, ".ndjson": read_jsonl}
@@ -45,7 +50,64 @@ class _Input:
         return str(self.path) if self.path != STDIN else self.name
 
 
-def read_documents(paths: Iterable[Path | str] | Path | str) -> Iterator[Document]:
+class Documents(Iterator[Document]):
+    """The documents of files, one after the other, and the place that has been reached: what read_documents gives."""
+
+    def __init__(self, inputs: list[_Input]) -> None:
+        self.mark = Mark()
+        self._files = [file for entry in inputs for file in _files(entry)]
+        self._sizes = [_size(entry.path) for entry, _ in self._files]
+        self._open: io.BufferedReader | None = None
+        self._documents = self._read()
+
+    def __iter__(self) -> Iterator[Document]:
+        return self._documents  # the generator itself: a loop over it has no call of ours in between
+
+    def __next__(self) -> Document:
+        return next(self._documents)
+
+    def start_at(self, mark: Mark) -> None:
+        """Begin after what an earlier reader of the same files had read, before the first document is asked for."""
+        self.mark = mark
+
+    @property
+    def identity(self) -> str | None:
+        """The files' names, sizes and times of change; None where one cannot be read a second time (a pipe)."""
+        found = []
+        for entry, _ in self._files:
+            status = None if entry.path == STDIN else entry.path.stat()
+            if status is None or not stat.S_ISREG(status.st_mode):
+                return None
+            found.append([entry.name, status.st_size, status.st_mtime_ns])
+        return json.dumps(found, ensure_ascii=False)
+
+    @property
+    def n_bytes(self) -> int:
+        """The size of the files on the disk, packed as they are; 0 where a pipe is among them."""
+        return sum(self._sizes) if all(self._sizes) else 0
+
+    @property
+    def n_bytes_read(self) -> int:
+        """How much of that has been read."""
+        return sum(self._sizes[: self.mark.file]) + (bytes_taken(self._open) if self._open else 0)
+
+    def _read(self) -> Iterator[Document]:
+        for entry, expected in self._files[self.mark.file :]:
+            with open_bytes(entry.path, entry.place) as file:
+                self._open = file
+                head = file.peek(64).lstrip(b"\xef\xbb\xbf \t\r\n")
+                reader = _reader(entry, head) if expected is None else read_jsonl
+                yield from reader(file, entry.name, entry.place, self.mark)
+                self._open = None
+            if expected not in (None, self.mark.documents):
+                raise UserError(
+                    f"{entry.place} holds {self.mark.documents} documents, {MANIFEST} says {expected}; "
+                    "prepare the corpus again"
+                )
+            self.mark = Mark(self.mark.file + 1)
+
+
+def read_documents(paths: Iterable[Path | str] | Path | str) -> Documents:
     """The documents of files and folders, in the order given, folders sorted and with their sub-folders.
 
     A path is a .txt file (documents parted by two blank lines or more), a .jsonl file (objects with "text"), either
@@ -53,7 +115,7 @@ def read_documents(paths: Iterable[Path | str] | Path | str) -> Iterator[Documen
     stays flat: a document at most, and no document of a .txt is longer than text.MAX_DOCUMENT.
     UserError at once for what is missing, empty or unknown; while reading for what is not UTF-8, damaged or not JSON.
     """
-    return _read(_inputs(paths))
+    return Documents(_inputs(paths))
 
 
 def fingerprint(paths: Iterable[Path | str] | Path | str) -> str:
@@ -68,13 +130,18 @@ def fingerprint(paths: Iterable[Path | str] | Path | str) -> str:
     return digest.hexdigest()
 
 
-def _read(inputs: list[_Input]) -> Iterator[Document]:
-    for entry in inputs:
-        if entry.is_corpus:
-            yield from read_prepared(entry.path, entry.name)
-            continue
-        with open_bytes(entry.path, entry.place) as file:
-            yield from _reader(entry, file.peek(64).lstrip(b"\xef\xbb\xbf \t\r\n"))(file, entry.name, entry.place)
+def _files(entry: _Input) -> list[tuple[_Input, int | None]]:
+    """The file itself, or those of a prepared corpus, each with the number of documents that its manifest promises."""
+    if not entry.is_corpus:
+        return [(entry, None)]
+    return [
+        (_Input(entry.path / file["name"], f"{entry.name}/{file['name']}"), file["documents"])
+        for file in read_manifest(entry.path)["files"]
+    ]
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path != STDIN else 0
 
 
 def _reader(entry: _Input, head: bytes) -> Reader:

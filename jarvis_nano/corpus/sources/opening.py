@@ -17,6 +17,20 @@ import zstandard
 from jarvis_nano.errors import UserError
 
 STDIN = Path("-")
+
+
+@dataclass
+class Mark:
+    """How far a reader of several files has come, and where another one is to begin."""
+
+    file: int = 0
+    """Files done."""
+    at: int = 0
+    """Records done in the next one: lines of a .jsonl, documents of a .txt."""
+    documents: int = 0
+    """Documents found in these records."""
+
+
 COMPRESSED_SUFFIXES = (".gz", ".bz2", ".zst")
 # Bytes unpacked at a time. Small, for these formats can hold 30,000 times their size: a bomb costs 128 MB, not 2 GB.
 _CHUNK = 4096
@@ -67,6 +81,15 @@ def open_bytes(path: Path, place: str) -> io.BufferedReader:
             f"(its first bytes are {head[:4].hex(' ')}); it is damaged, or needs its right name"
         )
     return file
+
+
+def bytes_taken(file: io.BufferedReader) -> int:
+    """How many bytes of the file on the disk, packed or not, have been read; 0 where that cannot be told."""
+    raw = file.raw
+    try:
+        return raw._file.tell() if isinstance(raw, _Unpacked) else file.tell()
+    except OSError:  # a pipe
+        return 0
 
 
 def _open_plain(path: Path, place: str) -> io.BufferedReader:

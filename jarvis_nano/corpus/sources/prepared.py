@@ -1,15 +1,12 @@
-"""A corpus folder as documents.write_corpus leaves it: manifest.json and the files that it lists."""
+"""A corpus folder as documents.write_corpus leaves it: manifest.json, which lists files that jsonl.py reads."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from jarvis_nano.corpus.documents import FORMAT, MANIFEST, VERSION, Document
-from jarvis_nano.corpus.sources.jsonl import read_jsonl
-from jarvis_nano.corpus.sources.opening import open_bytes
+from jarvis_nano.corpus.documents import FORMAT, MANIFEST, VERSION
 from jarvis_nano.errors import UserError
 
 
@@ -44,19 +41,3 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if missing:
         raise UserError(f"{folder} lacks {', '.join(missing[:3])}, listed in {MANIFEST}; prepare the corpus again")
     return manifest
-
-
-def read_prepared(folder: Path, name: str) -> Iterator[Document]:
-    """The documents of a corpus folder; UserError where a file is damaged or does not hold what the manifest says."""
-    for entry in read_manifest(folder)["files"]:
-        path = folder / entry["name"]
-        place = str(path)
-        found = 0
-        with open_bytes(path, place) as file:
-            for document in read_jsonl(file, f"{name}/{entry['name']}", place):
-                found += 1
-                yield document
-        if found != entry["documents"]:
-            raise UserError(
-                f"{place} holds {found} documents, {MANIFEST} says {entry['documents']}; prepare the corpus again"
-            )

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from jarvis_nano.corpus.documents import Document, pieces
+from jarvis_nano.corpus.sources.opening import Mark
 from jarvis_nano.errors import UserError
 
 MAX_DOCUMENT = 4 << 20  # characters; a longer document is cut at a paragraph's end. The longest novels have 3.5 million
@@ -17,27 +18,32 @@ _BETWEEN_DOCUMENTS = re.compile(r"\n[ \t]*\n[ \t]*\n\s*")
 _NOT_TEXT = "it looks like binary data: give the text itself, as .txt or .jsonl"
 
 
-def read_text(file: BinaryIO, name: str, place: str) -> Iterator[Document]:
-    """The documents of a plain text: whatever stands between runs of two or more blank lines.
+def read_text(file: BinaryIO, name: str, place: str, mark: Mark) -> Iterator[Document]:
+    """The documents of a plain text after `mark`, which is kept: what stands between runs of two or more blank lines.
 
     `name` goes into the ids, `place` into messages. A book without such runs is one document. Line ends become "\\n".
     Memory: a document, at most MAX_DOCUMENT characters, and a chunk. UserError where a byte is not UTF-8, or where
     there is nothing but white space.
     """
-    n = 0
-    for text in _documents(decode(file, place)):
-        yield Document(f"{name}#{n}", text, name)
-        n += 1
-    if n == 0:
+    n_done = mark.at
+    for n, text in enumerate(_documents(decode(file, place))):
+        if n >= n_done:
+            mark.at = mark.documents = n + 1
+            yield Document(f"{name}#{n}", text, name)
+    if mark.documents == 0:
         raise UserError(f"{place} holds no text, only white space")
 
 
 def _documents(chunks: Iterator[str]) -> Iterator[str]:
     held = ""
     for chunk in chunks:
-        *complete, held = _BETWEEN_DOCUMENTS.split(held + chunk)
-        for text in complete:
-            yield from _bounded(text)
+        seen = len(held.rstrip())  # what was looked through before; a gap may lie across the joint
+        held += chunk
+        begin = 0
+        for gap in _BETWEEN_DOCUMENTS.finditer(held, seen):
+            yield from _bounded(held[begin : gap.start()])
+            begin = gap.end()
+        held = held[begin:]
         while len(held) > MAX_DOCUMENT:
             first = next(pieces(held, MAX_DOCUMENT))
             yield from _bounded(first)

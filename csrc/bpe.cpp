@@ -89,6 +89,7 @@ template <class Id>
 void Encoder::encode_around(int pass, Cutter::Piece piece, Call<Id>& call) const {
   if (!(call.special ? !added_[pass].empty() : has_plain_added_[pass])) return encode_between(pass, piece, call);
   const Byte* done = piece.at;
+  const Byte* spaces_end = piece.at;  // of white space that a token took along: not to be walked through twice
   const auto between = [&](const Byte* start, const Byte* end) {
     if (start < end) encode_between(pass, {start, end, piece.readable, piece.first && start == piece.at}, call);
   };
@@ -107,10 +108,11 @@ void Encoder::encode_around(int pass, Cutter::Piece piece, Call<Id>& call) const
       continue;
     }
     // The white space before may belong to the token before already; the next token may begin in the white space after.
-    if (token->lstrip) start = std::max(spaces_before(piece.at, start), done);
+    if (token->lstrip) start = start > done ? spaces_before(done, start) : done;
     between(done, start);
     *call.out++ = static_cast<Id>(token->id);
-    done = token->rstrip ? spaces_after(at, piece.end) : at;
+    if (token->rstrip && at >= spaces_end) spaces_end = spaces_after(at, piece.end);
+    done = token->rstrip ? spaces_end : at;
   }
   between(done, piece.end);
 }

@@ -2,6 +2,7 @@
 #include "bpe_cut.h"
 
 #include <algorithm>
+#include <array>
 #include <string_view>
 
 #include "bpe_blocks.h"
@@ -27,23 +28,38 @@ bool in_class(Kind kind, std::uint32_t code) {
   }
 }
 
+// A kind of characters, asked quickly: by their byte in ASCII and in the byte alphabet.
+struct QuickClass {
+  std::array<bool, 0x80> ascii;
+  std::array<bool, 256> in_bytes;
+  explicit QuickClass(Kind kind) {
+    for (std::uint32_t code = 0; code < 0x80; ++code) ascii[code] = in_class(kind, code);
+    for (int byte = 0; byte < 256; ++byte) in_bytes[byte] = in_class(kind, byte_alphabet()[byte]);
+  }
+};
+
+const QuickClass& quick_class(Kind kind) {
+  static const QuickClass kDigits(Kind::digits), kPunctuation(Kind::punctuation), kSpace(Kind::space);
+  return kind == Kind::digits ? kDigits : kind == Kind::punctuation ? kPunctuation : kSpace;
+}
+
 // The first match of a step in [at, end).
 Regex::Match find(const CutStep& step, const Byte* at, const Byte* end, Regex::Stack& stack) {
-  switch (step.kind) {
-    case Kind::regex: return step.regex->find(at, end, step.bytes, stack);
-    case Kind::literal: {
-      const std::size_t place = view(at, end).find(step.text);
-      if (place == std::string_view::npos) return {end, end};
-      return {at + place, at + place + step.text.size()};
-    }
-    default:
-      while (at < end) {
-        const int width = step.bytes ? 1 : width_at(at);
-        if (in_class(step.kind, step.bytes ? byte_alphabet()[*at] : code_at(at))) return {at, at + width};
-        at += width;
-      }
-      return {end, end};
+  if (step.kind == Kind::regex) return step.regex->find(at, end, step.bytes, stack);
+  if (step.kind == Kind::literal) {
+    const std::size_t place = view(at, end).find(step.text);
+    if (place == std::string_view::npos) return {end, end};
+    return {at + place, at + place + step.text.size()};
   }
+  const QuickClass& quick = quick_class(step.kind);
+  if (step.bytes) {
+    while (at < end && !quick.in_bytes[*at]) ++at;
+    return {at, at < end ? at + 1 : end};
+  }
+  for (; at < end; at += width_at(at)) {
+    if (*at < 0x80 ? quick.ascii[*at] : in_class(step.kind, code_at(at))) return {at, at + width_at(at)};
+  }
+  return {end, end};
 }
 
 // What becomes of matches and of what lies between them: the pieces, in order.
@@ -209,10 +225,13 @@ void Cutter::split(std::size_t place, Piece piece, Scratch& scratch, WordSink& s
 
 void Cutter::words(std::size_t place, Piece piece, Scratch& scratch, WordSink& sink) const {
   const CategoryTable& table = category_table();
-  const auto kind_at = [&](const Byte* at) {
-    const std::uint32_t code = code_at(at);
-    return table[code] & kRustWord ? 1 : is_space(code) ? 0 : 2;
-  };
+  const auto kind_of = [&](std::uint32_t code) { return table[code] & kRustWord ? 1 : is_space(code) ? 0 : 2; };
+  static const std::array<int, 0x80> kAscii = [&] {
+    std::array<int, 0x80> kinds;
+    for (std::uint32_t code = 0; code < 0x80; ++code) kinds[code] = kind_of(code);
+    return kinds;
+  }();
+  const auto kind_at = [&](const Byte* at) { return *at < 0x80 ? kAscii[*at] : kind_of(code_at(at)); };
   for (const Byte* at = piece.at; at < piece.end;) {
     const int kind = kind_at(at);
     const Byte* after = at + width_at(at);

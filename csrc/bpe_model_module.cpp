@@ -73,6 +73,7 @@ Model model_of(const py::dict& description) {
   model.tokens = description["tokens"].cast<std::vector<std::string>>();
   model.base = ids_of(description, "base");
   model.merges = ids_of(description, "merges");
+  model.ranks = ids_of(description, "ranks");
   model.words = description["words"].cast<std::unordered_map<std::string, std::uint32_t>>();
   for (py::handle item : description["added"]) {
     const auto [content, id, special, lstrip, rstrip, normalized, single_word] =
@@ -92,9 +93,9 @@ Model model_of(const py::dict& description) {
   return model;
 }
 
-std::string refusal(const std::string& pattern) {
+std::string refusal(const std::string& pattern, bool tiktoken) {
   try {
-    Regex{pattern};
+    Regex{pattern, tiktoken ? Regex::Dialect::tiktoken : Regex::Dialect::oniguruma};
   } catch (const Regex::Unsupported& error) {
     return error.what();
   }

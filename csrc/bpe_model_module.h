@@ -10,7 +10,7 @@ namespace jarvis::bpe {
 // Model of the dict of BpeFile.native_model(). ValueError or KeyError on a dict that is not one.
 Model model_of(const pybind11::dict& description);
 
-// Why the matcher of patterns cannot run one; empty if it can.
-std::string refusal(const std::string& pattern);
+// Why the matcher of patterns cannot run one, as tokenizers or tiktoken would; empty if it can.
+std::string refusal(const std::string& pattern, bool tiktoken);
 
 }  // namespace jarvis::bpe

@@ -345,26 +345,55 @@ class RegexParser {
 Regex::Regex(std::string_view pattern, Dialect dialect) : dialect_(dialect) {
   if (first_invalid(reinterpret_cast<const Byte*>(pattern.data()), pattern.size())) throw Unsupported("invalid UTF-8");
   RegexParser(pattern, *this).parse();
+  for (Class& kind : classes_) kind.finish();
+  add_first(0, 0);
 }
 
-bool Regex::Class::holds(std::uint32_t code) const {
-  bool found = false;
-  if (code < 0x80) {
-    found = ascii[code >> 6] >> (code & 63) & 1;
-  } else {
-    const std::uint16_t value = category_table()[code];
-    found = (categories >> (value & kCategoryBits) & 1) || (word && value & kEngineWord) || (space && is_space(code));
-    for (auto range = ranges.begin(); !found && range != ranges.end(); ++range) {
-      found = range->first <= code && code <= range->second;
-    }
+void Regex::Class::finish() {
+  if (negated) ascii = {~ascii[0], ~ascii[1]};
+  for (int byte = 0; byte < 256; ++byte) in_bytes[byte] = holds(byte_alphabet()[byte]);
+}
+
+bool Regex::Class::holds_other(std::uint32_t code) const {
+  const std::uint16_t value = category_table()[code];
+  bool found = (categories >> (value & kCategoryBits) & 1) || (word && value & kEngineWord) || (space && is_space(code));
+  for (auto range = ranges.begin(); !found && range != ranges.end(); ++range) {
+    found = range->first <= code && code <= range->second;
   }
   return found != negated;
+}
+
+// What a match of the program from `place` on may begin with: the classes of its first repeats.
+void Regex::add_first(int place, int depth) {
+  for (; depth < 64; ++place, ++depth) {
+    const Instruction& instruction = program_[place];
+    switch (instruction.op) {
+      case Op::match: break;
+      case Op::jump: place = instruction.target - 1; continue;
+      case Op::either: add_first(instruction.target, depth + 1); continue;
+      case Op::line_end: continue;
+      case Op::ahead: case Op::not_ahead: place = instruction.target - 1; continue;
+      case Op::repeat: {
+        const Class& kind = classes_[instruction.kind];
+        for (int byte = 0; byte < 256; ++byte) first_in_bytes_[byte] |= kind.in_bytes[byte];
+        for (std::uint32_t code = 0; code < 0x80; ++code) first_[code] |= kind.holds(code);
+        // Two-byte characters are asked about, any longer one is possible.
+        for (std::uint32_t code = 0x80; code < 0x800; ++code) first_[0xC0 | code >> 6] |= kind.holds(code);
+        for (int lead = 0xE0; lead < 0x100; ++lead) first_[lead] = true;
+        if (instruction.least == 0) continue;
+        return;
+      }
+    }
+    break;
+  }
+  first_.fill(true);
+  first_in_bytes_.fill(true);
 }
 
 template <bool kBytes>
 const Byte* Regex::run(int next, const Byte* at, const Byte* end, Stack& stack) const {
   const std::size_t bottom = stack.size();
-  std::unordered_set<std::uint64_t> failed;
+  std::optional<std::unordered_set<std::uint64_t>> failed;
   const Byte* const start = at;
   const auto ahead = [](const Byte* place) { return place + (kBytes ? 1 : width_at(place)); };
   int backs = 0;
@@ -389,7 +418,7 @@ const Byte* Regex::run(int next, const Byte* at, const Byte* end, Stack& stack) 
         const Class& kind = classes_[instruction.kind];
         const Byte* least = instruction.least == 0 ? at : nullptr;
         for (std::uint32_t count = 0; count < instruction.most && at < end;) {
-          if (!kind.holds(kBytes ? byte_alphabet()[*at] : code_at(at))) break;
+          if (!holds<kBytes>(kind, at)) break;
           at = ahead(at);
           if (++count == instruction.least) least = at;
         }
@@ -411,8 +440,9 @@ const Byte* Regex::run(int next, const Byte* at, const Byte* end, Stack& stack) 
         stack.pop_back();
       }
       // Failure depends on the instruction and the place alone: one place is tried once.
-      going = ++backs < kPatience ||
-              failed.insert(static_cast<std::uint64_t>(at - start) << 12 | static_cast<std::uint64_t>(next)).second;
+      if (++backs == kPatience) failed.emplace();
+      going = backs < kPatience ||
+              failed->insert(static_cast<std::uint64_t>(at - start) << 12 | static_cast<std::uint64_t>(next)).second;
     }
   }
 }
@@ -420,7 +450,12 @@ const Byte* Regex::run(int next, const Byte* at, const Byte* end, Stack& stack) 
 template <bool kBytes>
 Regex::Match Regex::find_as(const Byte* at, const Byte* end, Stack& stack) const {
   const auto ahead = [](const Byte* place) { return place + (kBytes ? 1 : width_at(place)); };
+  const std::array<bool, 256>& first = kBytes ? first_in_bytes_ : first_;
   while (at < end) {
+    if (!first[*at]) {
+      at = ahead(at);
+      continue;
+    }
     if (const Byte* after = run<kBytes>(0, at, end, stack)) return {at, after};
     if (leading_class_ < 0) {
       at = ahead(at);
@@ -429,7 +464,7 @@ Regex::Match Regex::find_as(const Byte* at, const Byte* end, Stack& stack) const
     // class+ and the rest failed here: it fails from every later place of the same run, which reaches no further.
     const Class& kind = classes_[leading_class_];
     const Byte* run_end = at;
-    while (run_end < end && kind.holds(kBytes ? byte_alphabet()[*run_end] : code_at(run_end))) run_end = ahead(run_end);
+    while (run_end < end && holds<kBytes>(kind, run_end)) run_end = ahead(run_end);
     at = run_end > at ? run_end : ahead(at);
   }
   return {end, end};

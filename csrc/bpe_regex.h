@@ -45,7 +45,10 @@ class Regex {
     std::vector<std::pair<std::uint32_t, std::uint32_t>> ranges;  // from U+0080 on
     bool space = false, word = false;
     bool negated = false;
-    bool holds(std::uint32_t code) const;
+    std::array<bool, 256> in_bytes{};  // of the characters that stand for bytes
+    bool holds(std::uint32_t code) const { return code < 0x80 ? ascii[code >> 6] >> (code & 63) & 1 : holds_other(code); }
+    bool holds_other(std::uint32_t code) const;
+    void finish();  // the negation goes into the tables
   };
   enum class Op : std::uint8_t { repeat, either, jump, ahead, not_ahead, line_end, match };
   struct Instruction {
@@ -56,6 +59,11 @@ class Regex {
     std::uint32_t least = 1, most = 1;              // repeat
   };
   template <bool kBytes>
+  static bool holds(const Class& kind, const Byte* at) {
+    return kBytes ? kind.in_bytes[*at] : kind.holds(code_at(at));
+  }
+  void add_first(int place, int depth);
+  template <bool kBytes>
   const Byte* run(int next, const Byte* at, const Byte* end, Stack& stack) const;
   template <bool kBytes>
   Match find_as(const Byte* at, const Byte* end, Stack& stack) const;
@@ -63,6 +71,7 @@ class Regex {
   std::vector<Class> classes_;
   std::vector<Instruction> program_;
   Dialect dialect_;
+  std::array<bool, 256> first_{}, first_in_bytes_{};  // the bytes that a match may begin with
   int leading_class_ = -1;  // of a pattern that is one sequence beginning with class+
 };
 

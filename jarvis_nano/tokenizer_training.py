@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import tokenizers
-from tokenizers import AddedToken, decoders, models, pre_tokenizers, trainers
+from tokenizers import AddedToken, decoders, models, pre_tokenizers
 
 from jarvis_nano.errors import UserError
+from jarvis_nano.kernels import BpeTrainer
 from jarvis_nano.kernels.bpe.patterns import TRAINABLE
 from jarvis_nano.tokenizer import FILES, SPECIAL_TOKENS, Tokenizer, write_files
 
@@ -48,33 +49,36 @@ def train_tokenizer(
     *,
     vocab_size: int,
     pattern: str = "french",
+    on_read: Callable[[int], object] | None = None,
+    on_merge: Callable[[int, int], object] | None = None,
 ) -> TrainingReport:
     """Train byte-level BPE on texts and write tokenizer.json and its two companions into the folder `out`.
 
     pattern: a name of kernels.bpe.patterns.TRAINABLE. The texts are read once, as they come; the same texts give the
-    same files. UserError on a pattern or size that cannot be, an empty corpus, or one too small for the vocabulary;
-    nothing is written then.
+    same files. Progress: on_read(bytes of UTF-8 so far), then on_merge(merges done, merges wanted). UserError on a
+    pattern or size that cannot be, an empty corpus, or one too small for the vocabulary; nothing is written then.
     """
     started = time.perf_counter()
     _check(Path(out), vocab_size, pattern)
     reading = _Reading(texts)
-    library = _untrained(pattern)
-    library.train_from_iterator(reading, _trainer(vocab_size))
-    reached = library.get_vocab_size()
-    if reading.n_bytes == 0:
+    trainer = BpeTrainer(vocab_size=vocab_size, pattern=pattern, special_tokens=SPECIAL_TOKENS)
+    trainer.feed(reading, progress=on_read)
+    if trainer.n_bytes == 0:
         raise UserError("the corpus holds no text; give files with text in them")
-    if reached < vocab_size:
+    merges, vocab = trainer.train(progress=on_merge, allow_fewer=True)
+    if len(vocab) < vocab_size:
         raise UserError(
-            f"the corpus of {reading.n_bytes} bytes reaches only {reached} of {vocab_size} tokens; "
-            f"pass --vocab-size {reached} or less, or give more text"
+            f"the corpus of {trainer.n_bytes} bytes reaches only {len(vocab)} of {vocab_size} tokens; "
+            f"pass --vocab-size {len(vocab)} or less, or give more text"
         )
+    library = _library(pattern, merges, vocab)
     files = {FILES[0]: library.to_str(pretty=True).encode(), FILES[1]: _config(), FILES[2]: _special_tokens_map()}
     tokenizer = Tokenizer(files)
     n_tokens = sum(len(tokenizer.encode(text)) for text in reading.sample)
     write_files(Path(out), files)
     bytes_per_token = sum(len(text.encode()) for text in reading.sample) / n_tokens
     seconds = time.perf_counter() - started
-    return TrainingReport(tokenizer, reading.n_documents, reading.n_bytes, bytes_per_token, seconds)
+    return TrainingReport(tokenizer, trainer.n_texts, trainer.n_bytes, bytes_per_token, seconds)
 
 
 def _check(out: Path, vocab_size: int, pattern: str) -> None:
@@ -102,43 +106,30 @@ def _check_writable(out: Path) -> None:
 
 
 class _Reading:
-    """Passes texts to the trainer, counting them and keeping the first few to measure with."""
+    """Passes texts to the trainer, keeping the first few to measure with."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         self._texts = texts
-        self.n_documents = self.n_bytes = 0
         self.sample: list[str] = []
 
     def __iter__(self) -> Iterator[str]:
+        n_bytes = 0
         for text in self._texts:
-            try:
-                n_bytes = len(text.encode())
-            except UnicodeEncodeError as error:
-                raise UserError(f"text {self.n_documents + 1} of the corpus is not UTF-8: {error}") from error
-            if self.n_bytes < SAMPLE_BYTES and text:
+            if n_bytes < SAMPLE_BYTES and text:
                 self.sample.append(text[:SAMPLE_BYTES])
-            self.n_documents += 1
-            self.n_bytes += n_bytes
+                n_bytes += len(text.encode("utf-8", "replace"))  # the trainer refuses what is not UTF-8
             yield text
 
 
-def _untrained(pattern: str) -> tokenizers.Tokenizer:
-    tokenizer = tokenizers.Tokenizer(models.BPE())
+def _library(pattern: str, merges: list[tuple[str, str]], vocab: dict[str, int]) -> tokenizers.Tokenizer:
+    """What tokenizer.json is written from: the library knows its own format."""
+    tokenizer = tokenizers.Tokenizer(models.BPE(vocab=vocab, merges=merges))
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=pattern == "gpt2")
     split = pre_tokenizers.Split(tokenizers.Regex(TRAINABLE[pattern]), behavior="isolated")
     tokenizer.pre_tokenizer = byte_level if pattern == "gpt2" else pre_tokenizers.Sequence([split, byte_level])
     tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken(text, special=True, normalized=False) for text in SPECIAL_TOKENS])
     return tokenizer
-
-
-def _trainer(vocab_size: int) -> trainers.BpeTrainer:
-    return trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        min_frequency=2,
-        special_tokens=[AddedToken(text, special=True, normalized=False) for text in SPECIAL_TOKENS],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
 
 
 def _special_tokens_map() -> bytes:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .backends import available as available
     from .backends import use_backend as use_backend
     from .bpe.op import BpeEncoder as BpeEncoder
+    from .bpe.trainer import BpeTrainer as BpeTrainer
     from .cross_entropy.op import linear_cross_entropy as linear_cross_entropy
     from .layernorm.op import layer_norm as layer_norm
     from .layernorm.op import rms_norm as rms_norm
@@ -30,11 +31,13 @@ _HOME = {
     "swiglu": ".activation.op",
     "relu_squared": ".activation.op",
     "BpeEncoder": ".bpe.op",
+    "BpeTrainer": ".bpe.trainer",
     "use_backend": ".backends",
     "available": ".backends",
 }
 __all__ = [
     "BpeEncoder",
+    "BpeTrainer",
     "adamw_step",
     "apply_rotary",
     "available",

@@ -1,17 +1,16 @@
 """Train a byte-level BPE tokenizer on a corpus.
 
-    python scripts/train_tokenizer.py novels/ --out data/tokenizer --vocab-size 16384
-    python scripts/train_tokenizer.py a.txt b.jsonl.zst --out data/tokenizer --pattern gpt2
+python scripts/train_tokenizer.py novels/ --out data/tokenizer --vocab-size 16384
+python scripts/train_tokenizer.py a.txt b.jsonl.zst --out data/tokenizer --pattern gpt2
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from jarvis_nano.corpus.sources import read_documents
 from jarvis_nano.errors import main
@@ -32,22 +31,37 @@ class Settings:
     """How text is cut into words: french keeps an elision with its apostrophe (l' · eau) and parts digits."""
 
 
-def texts(settings: Settings, progress: Progress) -> Iterator[str]:
-    """The corpus, with its progress; what follows the last text is the learning of the merges."""
-    task = progress.add_task("reading the corpus", total=None)
-    for document in read_documents(settings.corpus):
-        progress.update(task, advance=len(document.text.encode("utf-8", "replace")))
-        yield document.text
-    progress.update(task, description="learning the merges")
+class Reporter:
+    """A bar for each step: the bytes counted, of a corpus whose size is known at its end; then the merges."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._reading = progress.add_task("counting words", total=None, amount="")
+        self._merging: TaskID | None = None
+
+    def read(self, n_bytes: int) -> None:
+        self._progress.update(self._reading, completed=n_bytes, amount=f"{n_bytes / 1e6:.1f} MB")
+
+    def merge(self, done: int, wanted: int) -> None:
+        if self._merging is None:
+            self._progress.update(self._reading, total=self._progress.tasks[0].completed)
+            self._merging = self._progress.add_task("learning merges", total=wanted, amount="")
+        self._progress.update(self._merging, completed=done, amount=f"{done} of {wanted}")
 
 
 def run() -> None:
     settings = tyro.cli(Settings)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[amount]}"), TimeElapsedColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        reporter = Reporter(progress)
         report = train_tokenizer(
-            texts(settings, progress), settings.out, vocab_size=settings.vocab_size, pattern=settings.pattern
+            (document.text for document in read_documents(settings.corpus)),
+            settings.out,
+            vocab_size=settings.vocab_size,
+            pattern=settings.pattern,
+            on_read=reporter.read,
+            on_merge=reporter.merge,
         )
     megabytes, ids = report.n_bytes / 1e6, report.tokenizer.vocab_size
     print(f"{settings.out}: {ids} tokens, pattern {settings.pattern}, {report.bytes_per_token:.2f} bytes per token; "

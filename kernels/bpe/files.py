@@ -111,7 +111,15 @@ def _encoded(encoder: BpeEncoder, path: Path, special: bool, errors: Errors) -> 
                 end = _end_of_piece(text, begin) if encoder.can_be_cut(special) else len(text)
                 with view[begin:end] as piece:
                     yield _encode_piece(encoder, piece, begin, path, special, errors), end - begin
+                _let_go(text, begin, end)
                 begin = end
+
+
+def _let_go(text: mmap.mmap, begin: int, end: int) -> None:
+    """Tell the system that these pages are not needed again: until then they count as memory of this process."""
+    if hasattr(mmap, "MADV_DONTNEED"):
+        begin -= begin % mmap.PAGESIZE
+        text.madvise(mmap.MADV_DONTNEED, begin, end - end % mmap.PAGESIZE - begin)
 
 
 def _end_of_piece(text: mmap.mmap, begin: int) -> int:

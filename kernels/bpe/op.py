@@ -6,6 +6,7 @@ path does not cover) and `reference` (the readable twin, for teaching and tests)
 
 from __future__ import annotations
 
+import copyreg
 import functools
 import importlib
 import mmap
@@ -24,6 +25,7 @@ from .patterns import PATTERNS
 from .reference import Reference
 from .spans import Offsets, Piece, spans_of_characters, spans_of_lengths
 from .template import Template
+from .tiktoken_file import MAGIC, packed, parse_ranks
 from .tokenizer_file import BpeFile, BpeFileError, parse, read
 
 __all__ = ["BACKENDS", "BpeEncoder", "BpeFileError", "Errors", "Offsets", "Piece", "Text", "extension"]
@@ -68,26 +70,45 @@ class BpeEncoder:
         self, source: str | os.PathLike[str] | bytes, *, backend: str = "auto", n_threads: int | None = None
     ) -> None:
         self._raw = read(source)
-        self._file: BpeFile = parse(self._raw)
+        self._file: BpeFile = parse_ranks(self._raw) if self._raw.startswith(MAGIC) else parse(self._raw)
         self.vocab_size = self._file.n_ids
         self.dtype = np.dtype(np.uint16 if self.vocab_size <= 65_536 else np.uint32)
         self.scanner = self._file.scanner
         module, not_built = extension()
         self.why_not = self._file.why_not or not_built or _refused(module, self._file)
         self.backend = _choose(backend, self.why_not, self._file.why_not)
+        if self._file.ranked_by_joined and self.backend != "cpp":
+            raise ValueError(f"a tiktoken rank file needs the cpp backend: {self.why_not or 'none other can read it'}")
         self.native = self.backend == "cpp"
         self._core = _core(module, self._file) if self.native and module else None
         self.n_threads = n_threads
+        threads = _threads(n_threads)
         if self._core is not None:
-            if not hasattr(self._core, "encode_list"):
-                self._core = _Composed(self._core, self)  # TEMPORARY
-            self._core.threads = _threads(n_threads)
-            # One call of a line of text takes a microsecond: a frame of Python's around it would be a third of that.
-            self.encode = self._core.encode  # type: ignore[method-assign]
-            self.encode_list = self._core.encode_list  # type: ignore[method-assign]
-            self.count = self._core.count  # type: ignore[method-assign]
+            self._core.threads = threads
+            self._core.source = self._raw, n_threads
+            self._bind_hot_methods(self._core)
         if self.backend == "library":
             self._library(special=False)  # a file that the library refuses is refused here, not at the first text
+
+    @classmethod
+    def from_tiktoken(
+        cls, path: str | os.PathLike[str], *, pattern: str, special_tokens: dict[str, int] | None = None
+    ) -> BpeEncoder:
+        """The encoder of a tiktoken rank file, which says neither its pattern nor its special tokens.
+
+        pattern: r50k_base, p50k_base, cl100k_base or o200k_base, a name of patterns.py, or a regular expression.
+        The ids are those of `tiktoken.Encoding.encode_ordinary`. BpeFileError on a damaged file, ValueError where the
+        pattern holds what our matcher has not, or the extension is not built: no other backend reads these files.
+        """
+        return cls(packed(path, pattern, special_tokens or {}))
+
+    def _bind_hot_methods(self, core: Any) -> None:
+        # One call of a line of text takes half a microsecond: a frame of Python's around it would be a third of that.
+        if self._file.template is not None:
+            core.template = self._file.template
+            self.encode = core.encode  # type: ignore[method-assign]
+            self.encode_list = core.encode_list  # type: ignore[method-assign]
+            self.count = core.count  # type: ignore[method-assign]
 
     def __reduce__(self) -> tuple:
         return functools.partial(BpeEncoder, backend=self.backend, n_threads=self.n_threads), (self._raw,)
@@ -96,14 +117,18 @@ class BpeEncoder:
         self, text: Text, special: bool = False, errors: Errors = "strict", template: bool = False
     ) -> np.ndarray:
         """Ids (n,) of a text, uint16 or uint32."""
+        if self._core is not None and not template:
+            return self._core.encode(text, special, errors)
         return np.array(self.encode_list(text, special, errors, template), dtype=self.dtype)
 
     def encode_list(
         self, text: Text, special: bool = False, errors: Errors = "strict", template: bool = False
     ) -> list[int]:
         """The same as a list of int: quicker for a short text, slower for a long one."""
-        ids = self._slow_ids(text, special, errors)
-        return [*self.template.prefix, *ids, *self.template.suffix] if template else ids
+        before, after = self.template if template else ((), ())
+        if self._core is not None:
+            return [*before, *self._core.encode_list(text, special, errors), *after]
+        return [*before, *self._slow_ids(text, special, errors), *after]
 
     def count(self, text: Text, special: bool = False, errors: Errors = "strict", template: bool = False) -> int:
         """How many ids a text has."""
@@ -142,6 +167,8 @@ class BpeEncoder:
         """(ids of all texts one after the other, int64 offsets of length len(texts) + 1); or a list of ids a text."""
         if isinstance(texts, (str, bytes, bytearray, memoryview)):
             raise TypeError("encode_batch takes a sequence of texts, not one text")
+        if template:
+            _ = self.template  # refused where the file has none
         if self._core is not None:
             return (self._core.encode_batch_lists if as_lists else self._core.encode_batch)(
                 texts, special, errors, template
@@ -207,9 +234,10 @@ class BpeEncoder:
 
     def decode_bytes(self, ids: Iterable[int], *, special: bool = True) -> bytes:
         """The bytes of ids under a byte-level decoder. ValueError on an id outside the vocabulary."""
-        checked = self._checked(ids)
         if self._core is not None:
-            return self._core.decode_bytes(checked, special)
+            taken = isinstance(ids, np.ndarray) and ids.dtype.isnative and ids.dtype.char in "HILQilq"
+            return self._core.decode_bytes(ids if taken else self._checked(ids), special)
+        checked = self._checked(ids)
         table, skipped = self._token_bytes, frozenset() if special else self._special_ids
         return b"".join([table[index] for index in checked.tolist() if index not in skipped])
 
@@ -306,7 +334,18 @@ def _choose(asked: str, why_not_cpp: str, why_not_ours: str) -> str:
 
 
 def _core(module: ModuleType, file: BpeFile) -> Any:
-    return module.Encoder(file.native_model())
+    core = module.Encoder(file.native_model())
+    # Bound methods go to other processes too, as in pool.map(tokenizer.encode, texts).
+    copyreg.pickle(type(core), _reduce_core)
+    return core
+
+
+def _reduce_core(core: Any) -> tuple:
+    return _core_again, core.source
+
+
+def _core_again(raw: bytes, n_threads: int | None) -> Any:
+    return BpeEncoder(raw, backend="cpp", n_threads=n_threads)._core
 
 
 def _refused(module: ModuleType | None, file: BpeFile) -> str:
@@ -314,7 +353,7 @@ def _refused(module: ModuleType | None, file: BpeFile) -> str:
     if module is None:
         return ""
     for pattern in file.patterns:
-        if reason := module.refusal(pattern):
+        if reason := module.refusal(pattern, file.ranked_by_joined):
             return f"pre_tokenizer pattern {pattern!r}: {reason}"
     return ""
 
@@ -363,42 +402,3 @@ def _whole_characters(text: str, errors: Errors) -> str:
         code = ord(text[error.start])
         raise UserError(f"lone surrogate U+{code:04X} at character {error.start}: not UTF-8") from None
     return text
-
-
-class _Composed:
-    """TEMPORARY: the methods that the core will have."""
-
-    def __init__(self, core: Any, encoder: BpeEncoder) -> None:
-        self.core, self.encoder, self.threads = core, encoder, 1
-
-    def encode(self, text, special=False, errors="strict", template=False):
-        if not isinstance(text, (str, bytes)) or errors != "strict":
-            text = _checked_text(text, errors)
-        ids = self.core.encode(text, special)
-        if template:
-            before, after = self.encoder.template
-            ids = np.concatenate([before, ids, after]).astype(ids.dtype)
-        return ids
-
-    def encode_list(self, *args, **kwargs):
-        return self.encode(*args, **kwargs).tolist()
-
-    def count(self, *args, **kwargs):
-        return len(self.encode(*args, **kwargs))
-
-    def encode_batch(self, texts, special=False, errors="strict", template=False):
-        if not template:
-            return self.core.encode_batch(
-                [t if isinstance(t, (str, bytes)) and errors == "strict" else _checked_text(t, errors) for t in texts],
-                special,
-            )
-        rows = [self.encode(text, special, errors, template) for text in texts]
-        offsets = np.zeros(len(rows) + 1, dtype=np.int64)
-        np.cumsum([len(row) for row in rows], out=offsets[1:])
-        return np.concatenate([*rows, np.zeros(0, self.encoder.dtype)]), offsets
-
-    def encode_batch_lists(self, texts, special=False, errors="strict", template=False):
-        return [self.encode_list(text, special, errors, template) for text in texts]
-
-    def decode_bytes(self, ids, special=True):
-        return self.core.decode_bytes(ids, special)

@@ -14,7 +14,7 @@ from typing import Any
 
 from tokenizers import Regex, pre_tokenizers
 
-from .patterns import PATTERNS
+from .patterns import PATTERNS, byte_alphabet
 from .tokenizer_file import BYTE_TOKENS, AddedToken, BpeFile, library_part
 
 Merges = dict[tuple[int, int], tuple[int, int]]  # (left, right) -> (rank, the id of the two joined)
@@ -49,21 +49,26 @@ def merge_steps(ids: list[int], merges: Merges) -> Iterator[list[int]]:
 def learn(words: Iterable[str], n_merges: int) -> list[tuple[bytes, bytes]]:
     """The merges that a corpus teaches: again and again the commonest neighbours become one.
 
+    Of equally common pairs the one that begins with the older token comes first, then the one that ends with it; single
+    bytes are as old as their characters in the vocabulary. That is the library's rule, and the trainer's.
+
     >>> learn(["bas", "bas", "bal"], 2)
     [(b'b', b'a'), (b'ba', b's')]
     """
     counts = Counter(words)
     spelt = {word: [bytes([byte]) for byte in word.encode()] for word in counts}
+    age = {bytes([byte]): ord(character) for byte, character in enumerate(byte_alphabet())}
     merges = []
-    for _ in range(n_merges):
+    for rank in range(n_merges):
         pairs: Counter[tuple[bytes, bytes]] = Counter()
         for word, parts in spelt.items():
             for pair in pairwise(parts):
                 pairs[pair] += counts[word]
         if not pairs:
             break
-        best = min(pairs, key=lambda pair: (-pairs[pair], pair))
+        best = min(pairs, key=lambda pair: (-pairs[pair], age[pair[0]], age[pair[1]]))
         merges.append(best)
+        age.setdefault(best[0] + best[1], 0x200 + rank)  # past every character that stands for a byte
         spelt = {word: _joined(parts, best) for word, parts in spelt.items()}
     return merges
 

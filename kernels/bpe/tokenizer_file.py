@@ -42,6 +42,7 @@ class BpeFile:
     fuse_unknown: bool
     template: Template | None  # the ids around one text; None if they are not a prefix and a suffix
     sections: dict[str, Any]  # "normalizer" and "pre_tokenizer" as they stand in the file
+    ranked_by_joined: bool = False  # a merge has the rank of its joined id, not of its row (tiktoken)
 
     @property
     def scanner(self) -> str:
@@ -107,6 +108,7 @@ class BpeFile:
             "tokens": self.token_bytes(),
             "base": self.base,
             "merges": self.merges,
+            "ranks": self.merges[:, 2] if self.ranked_by_joined else np.array([], dtype=np.uint32),
             "words": self.words() if self.ignore_merges else {},
             "added": [(content.encode(), *token[1:]) for content, token in self.sought()],
             "normalizer": self.normalizer,

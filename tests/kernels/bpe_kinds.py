@@ -121,7 +121,9 @@ KINDS: dict[str, tuple] = {
     "whole": (None, BYTES_ONLY, {}, SPECIALS),
     "affixes": (
         None,
-        sequence(split("'", "MergedWithNext", kind="String"), split(r"\s+", "MergedWithPrevious"), PUNCTUATION, PREFIXED),
+        sequence(
+            split("'", "MergedWithNext", kind="String"), split(r"\s+", "MergedWithPrevious"), PUNCTUATION, PREFIXED
+        ),
         {},
         [*SPECIALS, added("  ", special=False, rstrip=True), added(" l", special=False, lstrip=True)],
     ),
@@ -133,9 +135,13 @@ def tokenizer_of(kind: str, vocab_size: int = 1200) -> bytes:
     """The tokenizer.json of a kind, trained on `corpus`."""
     normalizer, pre_tokenizer, settings, tokens = KINDS[kind]
     in_bytes = "ByteLevel" in json.dumps(pre_tokenizer)
-    empty = {"model": {"type": "BPE", "vocab": {}, "merges": []}, "normalizer": normalizer, "pre_tokenizer": pre_tokenizer}
+    empty = {
+        "model": {"type": "BPE", "vocab": {}, "merges": []},
+        "normalizer": normalizer,
+        "pre_tokenizer": pre_tokenizer,
+    }
     tokenizer = tokenizers.Tokenizer.from_str(json.dumps(empty))
-    if pre_tokenizer is None or pre_tokenizer.get("split") is False:
+    if pre_tokenizer is None or pre_tokenizer.get("split") is False or kind == "gemma":
         tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()  # to train: no merge is to hold whole sentences
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,

@@ -1,0 +1,156 @@
+// The trainer for Python: jarvis_nano._bpe.WordCounter and train. kernels/bpe/trainer.py is its public face.
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "bpe_train.h"
+
+namespace py = pybind11;
+
+namespace jarvis::bpe {
+namespace {
+
+// A str where Python stores it, or bytes; valid while the object lives.
+Text text_of(py::handle object, std::size_t number) {
+  using Kind = Text::Kind;
+  PyObject* raw = object.ptr();
+  if (PyUnicode_Check(raw)) {
+    const int width = PyUnicode_KIND(raw);
+    const Kind kind = PyUnicode_IS_ASCII(raw) ? Kind::ascii : width == 1 ? Kind::one : width == 2 ? Kind::two : Kind::four;
+    return {PyUnicode_DATA(raw), static_cast<std::size_t>(PyUnicode_GET_LENGTH(raw)), kind};
+  }
+  if (PyBytes_Check(raw)) return {PyBytes_AS_STRING(raw), static_cast<std::size_t>(PyBytes_GET_SIZE(raw)), Kind::utf8};
+  throw py::type_error("text " + std::to_string(number) + " of the corpus is a " + Py_TYPE(raw)->tp_name +
+                       "; expected str or bytes");
+}
+
+[[noreturn]] void refuse(const BadText& bad, std::size_t number) {
+  char code[9];
+  std::snprintf(code, sizeof code, bad.surrogate ? "%04X" : "%02x", bad.unit);
+  throw py::value_error("text " + std::to_string(number) + " of the corpus is not UTF-8: " +
+                        (bad.surrogate ? "lone surrogate U+" : "byte 0x") + code +
+                        (bad.surrogate ? " at character " : " at offset ") + std::to_string(bad.place));
+}
+
+// Ctrl-C ends the work: called where the interpreter lock is free.
+void check_signals() {
+  const py::gil_scoped_acquire locked;
+  if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+}
+
+// Words counted so far, a table a thread.
+class WordCounter {
+ public:
+  WordCounter(const std::string& pattern, std::size_t threads) : pattern_(pattern_named(pattern)), tables_(threads) {}
+
+  // The bytes of UTF-8 in the texts. A refused text leaves the counts half done.
+  std::uint64_t add(const py::list& texts) {
+    std::vector<py::object> held;  // the list may change while the lock is free; what it held does not
+    std::vector<Text> raw;
+    for (py::handle text : texts) {
+      raw.push_back(text_of(text, texts_ + raw.size() + 1));
+      held.push_back(py::reinterpret_borrow<py::object>(text));
+    }
+    std::uint64_t bytes;
+    try {
+      const py::gil_scoped_release unlocked;
+      bytes = count_words(pattern_, raw, tables_, check_signals);
+    } catch (const BadText& bad) {
+      refuse(bad, texts_ + bad.text + 1);
+    }
+    texts_ += raw.size();
+    return bytes;
+  }
+
+  Learnt learn(const TrainingSettings& settings, const py::object& progress) {
+    Learnt learnt;
+    {
+      const py::gil_scoped_release unlocked;
+      gather();
+      learnt = learn_merges(settings, tables_[0], [&](std::size_t done, std::size_t wanted) {
+        const py::gil_scoped_acquire locked;
+        if (PyErr_CheckSignals() != 0) throw py::error_already_set();
+        if (!progress.is_none()) progress(done, wanted);
+      });
+    }
+    return learnt;
+  }
+
+  std::size_t distinct() {
+    gather();
+    return tables_[0].size();
+  }
+  std::size_t memory() const {
+    std::size_t bytes = 0;
+    for (const WordCounts& table : tables_) bytes += table.memory();
+    return bytes;
+  }
+
+ private:
+  void gather() {
+    for (std::size_t i = 1; i < tables_.size(); ++i) {
+      if (tables_[i].size()) tables_[0].absorb(std::exchange(tables_[i], WordCounts()));
+    }
+  }
+
+  const Pattern pattern_;
+  std::vector<WordCounts> tables_;
+  std::size_t texts_ = 0;
+};
+
+// The text that stands for a token's bytes in a vocabulary: a character of `alphabet` for each.
+py::str spelt(const std::string& bytes, const std::u16string& alphabet) {
+  std::u16string text(bytes.size(), 0);
+  std::transform(bytes.begin(), bytes.end(), text.begin(), [&](char byte) { return alphabet[static_cast<Byte>(byte)]; });
+  PyObject* made = PyUnicode_FromKindAndData(PyUnicode_2BYTE_KIND, text.data(), static_cast<Py_ssize_t>(text.size()));
+  if (!made) throw py::error_already_set();
+  return py::reinterpret_steal<py::str>(made);
+}
+
+// The merges as a list of pairs of texts, and the vocabulary as a dict of texts to ids.
+py::tuple learn(WordCounter& counter, std::size_t vocab_size, std::uint64_t min_frequency,
+                std::optional<std::size_t> limit_alphabet, std::optional<std::size_t> max_token_length,
+                const std::string& initial_alphabet, const py::list& special_tokens, const std::u16string& alphabet,
+                const py::object& progress) {
+  if (alphabet.size() != 256) throw py::value_error("expected a character for each of the 256 bytes");
+  TrainingSettings settings;
+  settings.vocab_size = vocab_size;
+  settings.min_frequency = min_frequency;
+  settings.limit_alphabet = limit_alphabet;
+  settings.max_token_length = max_token_length.value_or(SIZE_MAX);
+  for (const char byte : initial_alphabet) settings.initial_alphabet[static_cast<Byte>(byte)] = true;
+  std::vector<py::str> texts;
+  for (py::handle token : special_tokens) {
+    const auto [text, bytes] = token.cast<std::pair<py::str, std::optional<std::string>>>();
+    texts.push_back(text);
+    settings.special_tokens.push_back(bytes);
+  }
+  const Learnt learnt = counter.learn(settings, progress);
+  py::dict vocab;
+  for (std::size_t id = 0; id < learnt.tokens.size(); ++id) {
+    if (id >= texts.size()) texts.push_back(spelt(learnt.tokens[id], alphabet));
+    vocab[texts[id]] = id;
+  }
+  py::list merges(learnt.merges.size());
+  for (std::size_t i = 0; i < learnt.merges.size(); ++i) {
+    merges[i] = py::make_tuple(texts[learnt.merges[i].left], texts[learnt.merges[i].right]);
+  }
+  return py::make_tuple(merges, vocab);
+}
+
+}  // namespace
+
+void bind_trainer(py::module_& module) {
+  py::class_<WordCounter>(module, "WordCounter")
+      .def(py::init<const std::string&, std::size_t>(), py::arg("scanner"), py::arg("threads"))
+      .def("add", &WordCounter::add, py::arg("texts"))
+      .def("learn", &learn, py::kw_only(), py::arg("vocab_size"), py::arg("min_frequency"), py::arg("limit_alphabet"),
+           py::arg("max_token_length"), py::arg("initial_alphabet"), py::arg("special_tokens"), py::arg("alphabet"),
+           py::arg("progress"))
+      .def_property_readonly("distinct_words", &WordCounter::distinct)
+      .def_property_readonly("memory", &WordCounter::memory);
+}
+
+}  // namespace jarvis::bpe

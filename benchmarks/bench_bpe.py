@@ -176,7 +176,10 @@ def worst_cases(files: list[Path], options: argparse.Namespace) -> list[dict]:
     texts = worst_texts(french)
     tables = []
     for pattern in options.patterns:
-        for name, learnt in (("an ordinary vocabulary", french), ("long runs in the vocabulary", runs_of(texts) + french)):
+        for name, learnt in (
+            ("an ordinary vocabulary", french),
+            ("long runs in the vocabulary", runs_of(texts) + french),
+        ):
             tokenizer = tokenizer_of(learnt, pattern)
             say(f"worst cases: {pattern}, {name}")
             cases = {}
@@ -226,9 +229,15 @@ def memory(files: list[Path], options: argparse.Namespace) -> list[dict]:
                                who=who, key=key)  # fmt: skip
                 tables.append({"who": who, "given": key, "threads": threads, "pattern": pattern, **row})
     print(f"\nMemory of one call on {copies * text.stat().st_size / 1e6:.0f} MB, `{pattern}`: MB\n")
-    print("| who | given | threads | text | loaded tokenizer | ids | at the peak beyond text and ids |\n|---|---|---|---|---|---|---|")
+    print(
+        "| who | given | threads | text | loaded tokenizer | ids | at the peak beyond text and ids |\n"
+        + 7 * "|---"
+        + "|"
+    )
     for row in tables:
-        numbers = [row["megabytes"], row["loaded"], row["ids"], row["beyond"]] if "beyond" in row else [row["failed"]] * 4
+        numbers = (
+            [row["megabytes"], row["loaded"], row["ids"], row["beyond"]] if "beyond" in row else [row["failed"]] * 4
+        )
         shown = " | ".join(f"{number:.0f}" if isinstance(number, float) else number for number in numbers)
         print(f"| {row['who']} | {row['given']} | {row['threads']} | {shown} |")
     sys.stdout.flush()
@@ -240,7 +249,11 @@ def training(files: list[Path], options: argparse.Namespace) -> list[dict]:
     tables = []
     for pattern in options.patterns:
         # gigatoken's trainer knows GPT-2's pattern alone.
-        names = [who for who in bpe_race.TRAINERS if who in peers.installed(pattern) and (who != "gigatoken" or pattern == "gpt2")]
+        names = [
+            who
+            for who in bpe_race.TRAINERS
+            if who in peers.installed(pattern) and (who != "gigatoken" or pattern == "gpt2")
+        ]
         for threads in options.threads:
             say(f"training: {pattern}, {threads} thread(s)")
             runs: dict[str, list[dict]] = {who: [] for who in names}
@@ -251,7 +264,9 @@ def training(files: list[Path], options: argparse.Namespace) -> list[dict]:
             tables.append({"pattern": pattern, "threads": threads, "runs": runs})
     size = sum(path.stat().st_size for path in files) / 1e6
     print(f"\nTraining on {size:.1f} MB, {VOCAB_SIZE} ids: seconds, median of 3\n")
-    print("| pattern | threads | who | seconds | MB beyond the text | merges | ours is faster by |\n|---|---|---|---|---|---|---|")
+    print(
+        "| pattern | threads | who | seconds | MB beyond the text | merges | ours is faster by |\n" + 7 * "|---" + "|"
+    )
     for table in tables:
         show_training(table)
     sys.stdout.flush()

@@ -102,8 +102,10 @@ def check_decoding(pair: Pair, text: str, ids: np.ndarray) -> None:
 
 
 # Without a normalizer, on bytes, and without an added token that takes neighbours along.
-ROUND_TRIP = {"french", "gpt2", "llama3", "llama3, whole words first", "bloom", "o200k", "ids past 65,535", "few merges",
-              "many merges", "starcoder", "falcon", "deepseek"} - {"french"}  # fmt: skip
+ROUND_TRIP = {
+    *("gpt2", "llama3", "llama3, whole words first", "bloom", "o200k", "ids past 65,535", "few merges"),
+    *("many merges", "starcoder", "falcon", "deepseek"),
+}
 
 
 def check_batch(pair: Pair, text: str, special: bool, rng: random.Random) -> None:

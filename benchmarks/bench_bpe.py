@@ -331,8 +331,8 @@ def small() -> tuple[Path, dict[str, bpe_race.Case], dict[str, peers.Peer]]:
     return path, {case.name: case for case in bpe_race.cases_of(data, ids)}, found
 
 
-SMALL = ("one text, bytes → numpy", "one text, str → numpy", "documents, str → flat ids + offsets",
-         "documents, str → list of lists", "80 characters → numpy, the same line", "decode → str")  # fmt: skip
+SMALL = ("one text, bytes -> numpy", "one text, str -> numpy", "documents, str -> flat ids + offsets",
+         "documents, str -> list of lists", "80 characters -> numpy, the same line", "decode -> str")  # fmt: skip
 
 
 @pytest.mark.parametrize("who", peers.NAMES)
@@ -346,7 +346,7 @@ def test_encoding(benchmark, small, name, who):
         pytest.skip(f"{who} has no such call")
     call = bpe_race.call_of(found[who], case)
     benchmark.group = f"bpe: {name}"
-    benchmark.pedantic(call, setup=lambda: ((case.fresh(found[who], who),), {}), rounds=3, warmup_rounds=1)
+    benchmark.pedantic(call, setup=lambda: ((case.fresh(found[who], who),), {}), rounds=9, warmup_rounds=2)
     row = bpe_race.row(case, who, [(benchmark.stats.stats.median, 0.0)])
     value, unit = speed(row, row["median"])
     benchmark.extra_info["median"] = f"{value:.2f}{unit or ' MB/s'}"

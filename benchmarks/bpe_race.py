@@ -73,17 +73,17 @@ def cases_of(data: bytes, ids: np.ndarray) -> list[Case]:
         return {"ours": ids, "gigatoken": wide}.get(who, id_list)
 
     return [
-        Case("one text, bytes → numpy", "bytes", lambda peer, who: data, size),
-        Case("first pass, bytes → numpy", "first pass", lambda peer, who: (peer["fresh encoder"](None), data), size),
-        Case("one text, str → numpy", "str", text, size),
-        Case("documents, str → flat ids + offsets", "flat", each(documents), size),
-        Case("documents, str → list of lists", "lists", each(documents), size),
-        Case("80 characters → numpy, the same line", "numpy", each([one] * len(lines)), 0, len(lines)),
-        Case("80 characters → list, the same line", "list", each([one] * len(lines)), 0, len(lines)),
-        Case("80 characters → numpy, other lines", "numpy", each(lines), lines_size, len(lines)),
-        Case("80 characters → list, other lines", "list", each(lines), lines_size, len(lines)),
-        Case("decode → bytes", "decode bytes", given_ids, size),
-        Case("decode → str", "decode str", given_ids, size),
+        Case("one text, bytes -> numpy", "bytes", lambda peer, who: data, size),
+        Case("first pass, bytes -> numpy", "first pass", lambda peer, who: (peer["fresh encoder"](None), data), size),
+        Case("one text, str -> numpy", "str", text, size),
+        Case("documents, str -> flat ids + offsets", "flat", each(documents), size),
+        Case("documents, str -> list of lists", "lists", each(documents), size),
+        Case("80 characters -> numpy, the same line", "numpy", each([one] * len(lines)), 0, len(lines)),
+        Case("80 characters -> list, the same line", "list", each([one] * len(lines)), 0, len(lines)),
+        Case("80 characters -> numpy, other lines", "numpy", each(lines), lines_size, len(lines)),
+        Case("80 characters -> list, other lines", "list", each(lines), lines_size, len(lines)),
+        Case("decode -> bytes", "decode bytes", given_ids, size),
+        Case("decode -> str", "decode str", given_ids, size),
         Case("load tokenizer.json", "load", lambda peer, who: None, 0, 1),
     ]
 

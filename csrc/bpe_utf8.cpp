@@ -10,7 +10,7 @@ namespace jarvis::bpe {
 
 namespace {
 
-constexpr std::size_t kScalarUnits = 16;  // written one by one where the vectors met something that they do not know
+constexpr std::size_t kScalarUnits = 64;  // written one by one where the vectors stopped, before they try again
 
 bool continues(Byte byte) { return (byte & 0xC0) == 0x80; }
 
@@ -63,18 +63,25 @@ Byte* write(std::uint32_t code, Byte* out) {
   return out;
 }
 
+// As much as the vectors of this processor can write.
+template <class Unit>
+Written write_vectors(const Unit* text, std::size_t length, Byte* out) {
+#ifdef JARVIS_AVX512_BEGIN
+  if (use_avx512()) return avx512::to_utf8(text, length, out);
+#endif
+#ifdef JARVIS_AVX2_BEGIN
+  if (use_avx2()) return avx2::to_utf8(text, length, out);
+#endif
+  return {0, out};
+}
+
 template <class Unit>
 Written write_all(const Unit* text, std::size_t length, Byte* out) {
   for (std::size_t at = 0; at < length;) {
-    std::size_t upto = length;
-#ifdef JARVIS_AVX2_BEGIN
-    if (use_avx2()) {
-      const Written done = avx2::to_utf8(text + at, length - at, out);
-      at += done.units;
-      out = done.end;
-      upto = std::min(length, at + kScalarUnits);
-    }
-#endif
+    const Written done = write_vectors(text + at, length - at, out);
+    at += done.units;
+    out = done.end;
+    const std::size_t upto = std::min(length, at + kScalarUnits);
     for (; at < upto; ++at) {
       Byte* const end = write(text[at], out);
       if (!end) return {at, out};

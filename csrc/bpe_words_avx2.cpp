@@ -14,7 +14,7 @@ JARVIS_AVX2_BEGIN
 namespace jarvis::bpe::avx2 {
 namespace {
 
-constexpr std::size_t kAhead = 64;  // words whose sets are fetched before the first is looked at
+constexpr std::size_t kAhead = 128;  // words whose sets are fetched before the first is looked at
 
 alignas(64) constexpr Byte kKeep[32] = {0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
                                         0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF};

@@ -176,7 +176,10 @@ def worst_cases(files: list[Path], options: argparse.Namespace) -> list[dict]:
     texts = worst_texts(french)
     tables = []
     for pattern in options.patterns:
-        for name, learnt in (("an ordinary vocabulary", french), ("long runs in the vocabulary", runs_of(texts) + french)):
+        for name, learnt in (
+            ("an ordinary vocabulary", french),
+            ("long runs in the vocabulary", runs_of(texts) + french),
+        ):
             tokenizer = tokenizer_of(learnt, pattern)
             say(f"worst cases: {pattern}, {name}")
             cases = {}
@@ -226,9 +229,15 @@ def memory(files: list[Path], options: argparse.Namespace) -> list[dict]:
                                who=who, key=key)  # fmt: skip
                 tables.append({"who": who, "given": key, "threads": threads, "pattern": pattern, **row})
     print(f"\nMemory of one call on {copies * text.stat().st_size / 1e6:.0f} MB, `{pattern}`: MB\n")
-    print("| who | given | threads | text | loaded tokenizer | ids | at the peak beyond text and ids |\n|---|---|---|---|---|---|---|")
+    print(
+        "| who | given | threads | text | loaded tokenizer | ids | at the peak beyond text and ids |\n"
+        + 7 * "|---"
+        + "|"
+    )
     for row in tables:
-        numbers = [row["megabytes"], row["loaded"], row["ids"], row["beyond"]] if "beyond" in row else [row["failed"]] * 4
+        numbers = (
+            [row["megabytes"], row["loaded"], row["ids"], row["beyond"]] if "beyond" in row else [row["failed"]] * 4
+        )
         shown = " | ".join(f"{number:.0f}" if isinstance(number, float) else number for number in numbers)
         print(f"| {row['who']} | {row['given']} | {row['threads']} | {shown} |")
     sys.stdout.flush()
@@ -240,7 +249,11 @@ def training(files: list[Path], options: argparse.Namespace) -> list[dict]:
     tables = []
     for pattern in options.patterns:
         # gigatoken's trainer knows GPT-2's pattern alone.
-        names = [who for who in bpe_race.TRAINERS if who in peers.installed(pattern) and (who != "gigatoken" or pattern == "gpt2")]
+        names = [
+            who
+            for who in bpe_race.TRAINERS
+            if who in peers.installed(pattern) and (who != "gigatoken" or pattern == "gpt2")
+        ]
         for threads in options.threads:
             say(f"training: {pattern}, {threads} thread(s)")
             runs: dict[str, list[dict]] = {who: [] for who in names}
@@ -251,7 +264,9 @@ def training(files: list[Path], options: argparse.Namespace) -> list[dict]:
             tables.append({"pattern": pattern, "threads": threads, "runs": runs})
     size = sum(path.stat().st_size for path in files) / 1e6
     print(f"\nTraining on {size:.1f} MB, {VOCAB_SIZE} ids: seconds, median of 3\n")
-    print("| pattern | threads | who | seconds | MB beyond the text | merges | ours is faster by |\n|---|---|---|---|---|---|---|")
+    print(
+        "| pattern | threads | who | seconds | MB beyond the text | merges | ours is faster by |\n" + 7 * "|---" + "|"
+    )
     for table in tables:
         show_training(table)
     sys.stdout.flush()
@@ -316,8 +331,8 @@ def small() -> tuple[Path, dict[str, bpe_race.Case], dict[str, peers.Peer]]:
     return path, {case.name: case for case in bpe_race.cases_of(data, ids)}, found
 
 
-SMALL = ("one text, bytes → numpy", "one text, str → numpy", "documents, str → flat ids + offsets",
-         "documents, str → list of lists", "80 characters → numpy, the same line", "decode → str")  # fmt: skip
+SMALL = ("one text, bytes -> numpy", "one text, str -> numpy", "documents, str -> flat ids + offsets",
+         "documents, str -> list of lists", "80 characters -> numpy, the same line", "decode -> str")  # fmt: skip
 
 
 @pytest.mark.parametrize("who", peers.NAMES)
@@ -331,7 +346,7 @@ def test_encoding(benchmark, small, name, who):
         pytest.skip(f"{who} has no such call")
     call = bpe_race.call_of(found[who], case)
     benchmark.group = f"bpe: {name}"
-    benchmark.pedantic(call, setup=lambda: ((case.fresh(found[who], who),), {}), rounds=3, warmup_rounds=1)
+    benchmark.pedantic(call, setup=lambda: ((case.fresh(found[who], who),), {}), rounds=9, warmup_rounds=2)
     row = bpe_race.row(case, who, [(benchmark.stats.stats.median, 0.0)])
     value, unit = speed(row, row["median"])
     benchmark.extra_info["median"] = f"{value:.2f}{unit or ' MB/s'}"

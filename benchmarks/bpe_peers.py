@@ -39,7 +39,7 @@ def versions() -> dict[str, str]:
 
 
 def train(texts: list[str], pattern: str, vocab_size: int) -> bytes:
-    """A tokenizer.json by the tokenizers library. GPT-2's pattern is written as its files do: gigatoken knows no other."""
+    """A tokenizer.json by the tokenizers library. GPT-2's pattern as its files write it: gigatoken knows no other."""
     tokenizer = tokenizers.Tokenizer(models.BPE())
     if pattern == "gpt2":
         tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
@@ -163,4 +163,3 @@ def as_list(result: Any) -> list[int]:
     import awkward
 
     return awkward.flatten(result).to_list()
-

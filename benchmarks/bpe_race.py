@@ -1,7 +1,7 @@
-"""The work of bench_bpe.py inside one process: `python benchmarks/bpe_race.py JSON` prints its measurements as JSON.
+"""The work of bench_bpe.py inside one process: `python benchmarks/bpe_race.py JSON` prints its measurements.
 
-A process of its own for each number of threads (the peers' pools read it from the environment as they start), each worst
-case (one that hangs or crashes is ended alone) and each measurement of memory.
+A process of its own for each number of threads (the peers' pools read it from the environment as they start), each
+worst case (one that hangs or crashes is ended alone) and each measurement of memory.
 """
 
 from __future__ import annotations
@@ -73,17 +73,17 @@ def cases_of(data: bytes, ids: np.ndarray) -> list[Case]:
         return {"ours": ids, "gigatoken": wide}.get(who, id_list)
 
     return [
-        Case("one text, bytes → numpy", "bytes", lambda peer, who: data, size),
-        Case("first pass, bytes → numpy", "first pass", lambda peer, who: (peer["fresh encoder"](None), data), size),
-        Case("one text, str → numpy", "str", text, size),
-        Case("documents, str → flat ids + offsets", "flat", each(documents), size),
-        Case("documents, str → list of lists", "lists", each(documents), size),
-        Case("80 characters → numpy, the same line", "numpy", each([one] * len(lines)), 0, len(lines)),
-        Case("80 characters → list, the same line", "list", each([one] * len(lines)), 0, len(lines)),
-        Case("80 characters → numpy, other lines", "numpy", each(lines), lines_size, len(lines)),
-        Case("80 characters → list, other lines", "list", each(lines), lines_size, len(lines)),
-        Case("decode → bytes", "decode bytes", given_ids, size),
-        Case("decode → str", "decode str", given_ids, size),
+        Case("one text, bytes -> numpy", "bytes", lambda peer, who: data, size),
+        Case("first pass, bytes -> numpy", "first pass", lambda peer, who: (peer["fresh encoder"](None), data), size),
+        Case("one text, str -> numpy", "str", text, size),
+        Case("documents, str -> flat ids + offsets", "flat", each(documents), size),
+        Case("documents, str -> list of lists", "lists", each(documents), size),
+        Case("80 characters -> numpy, the same line", "numpy", each([one] * len(lines)), 0, len(lines)),
+        Case("80 characters -> list, the same line", "list", each([one] * len(lines)), 0, len(lines)),
+        Case("80 characters -> numpy, other lines", "numpy", each(lines), lines_size, len(lines)),
+        Case("80 characters -> list, other lines", "list", each(lines), lines_size, len(lines)),
+        Case("decode -> bytes", "decode bytes", given_ids, size),
+        Case("decode -> str", "decode str", given_ids, size),
         Case("load tokenizer.json", "load", lambda peer, who: None, 0, 1),
     ]
 
@@ -172,7 +172,10 @@ def encode(task: dict) -> dict:
 
 
 def worst(task: dict) -> dict:
-    """Seconds of one text as the first one met, the median of three, and a hash of the ids. task: text, tokenizer, pattern, who."""
+    """Seconds of one text as the first one met, the median of three, and a hash of the ids.
+
+    task: text, tokenizer, pattern, who.
+    """
     text = Path(task["text"]).read_bytes().decode()
     times, ids = [], None
     for _ in range(3):
@@ -188,7 +191,10 @@ def worst(task: dict) -> dict:
 
 
 def memory(task: dict) -> dict:
-    """MB that one call needed at its peak beyond the text and the ids. task: text, copies, tokenizer, pattern, who, key."""
+    """MB that one call needed at its peak beyond the text and the ids.
+
+    task: text, copies, tokenizer, pattern, who, key, threads.
+    """
     part = peers.PART.get(task["who"], 1)
     data = Path(task["text"]).read_bytes() * task["copies"]
     data = data[: len(data) // part].decode("utf-8", "ignore").encode()
@@ -256,6 +262,8 @@ if __name__ == "__main__":
     if task["threads"] == 1 and hasattr(os, "sched_setaffinity"):
         # fastokens has a pool of its own that no variable bounds; on one core it is one thread like the others.
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    json.dump({"encode": encode, "worst": worst, "memory": memory, "training": training}[task["what"]](task), sys.stdout)
+    json.dump(
+        {"encode": encode, "worst": worst, "memory": memory, "training": training}[task["what"]](task), sys.stdout
+    )
     sys.stdout.flush()
     os._exit(0)  # some pools of threads take their time to end

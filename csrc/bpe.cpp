@@ -45,7 +45,9 @@ Encoder::Encoder(Model model)
       return left.content.size() > right.content.size();
     });
     for (std::size_t place = 0; place < added_[pass].size(); ++place) {
-      starts_[pass][static_cast<Byte>(added_[pass][place].content[0])].push_back(static_cast<std::uint32_t>(place));
+      const auto first = static_cast<Byte>(added_[pass][place].content[0]);
+      starts_[pass][first].push_back(static_cast<std::uint32_t>(place));
+      begins_[pass][first] = true;
     }
   }
 }
@@ -94,7 +96,7 @@ void Encoder::encode_around(int pass, Cutter::Piece piece, Call<Id>& call) const
     if (start < end) encode_between(pass, {start, end, piece.readable, piece.first && start == piece.at}, call);
   };
   for (const Byte* at = piece.at; at < piece.end;) {
-    const AddedToken* token = added_at(pass, at, piece.end);
+    const AddedToken* token = begins_[pass][*at] ? added_at(pass, at, piece.end) : nullptr;
     if (!token) {
       ++at;
       continue;

@@ -106,6 +106,7 @@ class Encoder {
   bool has_plain_added_[2] = {false, false};   // by pass: tokens that are always looked for
   std::vector<AddedToken> added_[2];           // by pass, the longest first
   std::vector<std::uint32_t> starts_[2][256];  // by first byte: places in added_
+  bool begins_[2][256] = {};                   // whether there are any
 };
 
 }  // namespace jarvis::bpe

@@ -11,6 +11,7 @@
 
 #include "bpe_model_module.h"
 #include "bpe_text.h"
+#include "cpu_choice.h"
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -622,20 +623,35 @@ py::object make_encoder(const py::dict& description) {
   return self;
 }
 
-py::list split(const std::string& scanner, const std::string& text) {
+// The words of a text: by character, or as the encoder cuts them on this processor.
+py::list split(const std::string& scanner, const std::string& text, bool by_character) {
   const Pattern pattern = pattern_named(scanner);
-  const auto* at = reinterpret_cast<const Byte*>(text.data());
-  const auto* end = at + text.size();
-  if (const auto offset = first_invalid(at, text.size())) {
+  if (const auto offset = first_invalid(reinterpret_cast<const Byte*>(text.data()), text.size())) {
     throw py::value_error("not UTF-8 at offset " + std::to_string(*offset));
   }
+  std::string padded = text;
+  padded.resize(text.size() + kPadding, '\xC3');  // what lies behind the text must not matter
+  const auto* bytes = reinterpret_cast<const Byte*>(padded.data());
+  std::vector<std::uint32_t> starts;
+  if (by_character) {
+    for (std::size_t at = 0; at < text.size();) {
+      starts.push_back(static_cast<std::uint32_t>(at));
+      at = next_word(pattern, bytes + at, bytes + text.size()) - bytes;
+    }
+    starts.push_back(static_cast<std::uint32_t>(text.size()));
+  } else {
+    starts.resize(text.size() + 72);
+    starts.resize(word_starts(pattern)(bytes, text.size(), starts.data()) + 1);
+  }
   py::list words;
-  while (at < end) {
-    const Byte* after = next_word(pattern, at, end);
-    words.append(py::str(reinterpret_cast<const char*>(at), static_cast<std::size_t>(after - at)));
-    at = after;
+  for (std::size_t i = 0; i + 1 < starts.size(); ++i) {
+    words.append(py::str(text.data() + starts[i], starts[i + 1] - starts[i]));
   }
   return words;
+}
+
+std::string instructions() {
+  return use_avx512() ? "avx512" : use_avx2() ? "avx2" : "portable";
 }
 
 }  // namespace
@@ -647,6 +663,8 @@ PYBIND11_MODULE(_bpe, module) {
   module.def("Encoder", &make_encoder, py::arg("description"));
   module.def("refusal", &refusal, py::arg("pattern"), py::arg("tiktoken") = false,
              "Why a pattern cannot be run by the matcher; empty if it can.");
-  module.def("split", &split, py::arg("scanner"), py::arg("text"), "The words that a scanner cuts a text into.");
+  module.def("split", &split, py::arg("scanner"), py::arg("text"), py::arg("by_character") = true,
+             "The words that a scanner cuts a text into: by character, or as the encoder does on this processor.");
+  module.def("instructions", &instructions, "portable, avx2 or avx512: what the scanners run on here.");
   bind_trainer(module);
 }

@@ -51,7 +51,7 @@ def regexes(steps: list[Step]) -> list[str]:
 
 def names(steps: list[Step]) -> str:
     """The steps in a word each, for people."""
-    return " + ".join(step.get("name", step["kind"]) for step in steps) or "whole text"
+    return " + ".join(str(step.get("name", step["kind"])) for step in steps) or "whole text"
 
 
 def part_of(data: dict, name: str) -> dict | None:

@@ -147,6 +147,10 @@ def parse(raw: bytes) -> BpeFile:
     template = template_of(data.get("post_processor"))
     normalizer, cuts, in_bytes, why_not = _steps(sections)
     base, unknown, no_unit = _units(model, vocab, in_bytes)
+    if template is None:  # the library may drop the text itself, or put it there twice
+        why_not = (
+            why_not or f"post_processor {short(data['post_processor'].get('type'))} without one place for the text"
+        )
     why_not = why_not or no_unit or _uncovered(model, added, normalizer, cuts)
     file = BpeFile(
         vocab=vocab,
@@ -154,7 +158,7 @@ def parse(raw: bytes) -> BpeFile:
         merges=merges,
         base=base,
         ignore_merges=_switch(model, "ignore_merges"),
-        byte_level_decoder=bool(decoder) and decoder.get("type") == "ByteLevel",
+        byte_level_decoder=decoder is not None and decoder.get("type") == "ByteLevel",
         why_not=why_not,
         normalizer=normalizer,
         cuts=cuts,

@@ -19,13 +19,93 @@ FRENCH_LETTERS = "aaeeiinorstuldcmpéèàùçêôîœÉÀÇæÿŒâûüïëABCDE
 APOSTROPHES = "''’’ʼ`´ˈ＇"
 SPACES = [" ", " ", " ", "\n", "\r\n", "\r", "\t", "\xa0", "\u202f", "\u2009", "\u3000", "\x0b", "\x0c", "\x85", "\x1c"]
 SPACES += ["\u1680", "\u2028", "\u2029", "\u205f", "\u200b", "\ufeff", "\x1f", "\u180e"]
-QUOTES = ["« ", " »", "«\xa0", "\u202f»", "“", "”", "…", "—", "–", "-", "-t-", " - ", ",", ";", " !", "\xa0?", ".", "(", ")"]
+QUOTES = [
+    "« ",
+    " »",
+    "«\xa0",
+    "\u202f»",
+    "“",
+    "”",
+    "…",
+    "—",
+    "–",
+    "-",
+    "-t-",
+    " - ",
+    ",",
+    ";",
+    " !",
+    "\xa0?",
+    ".",
+    "(",
+    ")",
+]
 EMOJI = ["😀", "👨‍👩‍👧", "🇫🇷", "❤️", "👍🏽", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "©️", "\ufe0f", "\u200d", "\U0001f3fd"]
-CONTRACTIONS = ["'s", "'S", "'ſ", "’s", "'t", "'re", "'RE", "'rE", "'ve", "'ll", "'lL", "'Ll", "'d", "'m", "'l", "'r", "'v"]
-ELISIONS = ["l'", "L’", "d'", "qu'", "jusqu’", "aujourd'hui", "Aujourd’hui", "aujourd'huis", "AUJOURD'HUI", "-ujourd'hui"]
+CONTRACTIONS = [
+    "'s",
+    "'S",
+    "'ſ",
+    "’s",
+    "'t",
+    "'re",
+    "'RE",
+    "'rE",
+    "'ve",
+    "'ll",
+    "'lL",
+    "'Ll",
+    "'d",
+    "'m",
+    "'l",
+    "'r",
+    "'v",
+]
+ELISIONS = [
+    "l'",
+    "L’",
+    "d'",
+    "qu'",
+    "jusqu’",
+    "aujourd'hui",
+    "Aujourd’hui",
+    "aujourd'huis",
+    "AUJOURD'HUI",
+    "-ujourd'hui",
+]
 FOLDS = list("ſKİıßẞﬁﬆΩσςǅǲʰªºⅧⅷ½²٣۳߀०０一")
 # Lengths in bytes where a key, an inline entry, a vector or a block ends.
-LENGTHS = [1, 2, 3, 6, 7, 8, 13, 14, 15, 16, 17, 30, 31, 32, 33, 39, 40, 41, 47, 48, 62, 63, 64, 65, 66, 127, 128, 129, 255, 256]
+LENGTHS = [
+    1,
+    2,
+    3,
+    6,
+    7,
+    8,
+    13,
+    14,
+    15,
+    16,
+    17,
+    30,
+    31,
+    32,
+    33,
+    39,
+    40,
+    41,
+    47,
+    48,
+    62,
+    63,
+    64,
+    65,
+    66,
+    127,
+    128,
+    129,
+    255,
+    256,
+]
 ALL_PIECES = [*PIECES, *SPACES, *QUOTES, *EMOJI, *CONTRACTIONS, *ELISIONS, *FOLDS]
 
 
@@ -100,7 +180,9 @@ def long_run(rng: random.Random) -> str:
 def special_fragment(rng: random.Random) -> str:
     token = rng.choice([*SPECIAL, "[mot]", "[m", "<mask>", "<n>", "<n>>", "--", "été", "mot", "Été", "[x]", "<s>"])
     cut = rng.randint(0, len(token))
-    return rng.choice([token, token[:cut], token[cut:], token[:cut] + token, token + " ", " " + token, "a" + token + "b"])
+    return rng.choice(
+        [token, token[:cut], token[cut:], token[:cut] + token, token + " ", " " + token, "a" + token + "b"]
+    )
 
 
 def digits(rng: random.Random) -> str:
@@ -111,7 +193,9 @@ def digits(rng: random.Random) -> str:
 def with_marks(rng: random.Random) -> str:
     marks = rng.choices([*by_category()["Mn"], *by_category()["Mc"], *["\u0301"] * 500], k=4)
     letters = rng.choice([FRENCH_LETTERS, "अकन", "ㅎㅏㄴ한", "e", " ", "1'"])
-    return "".join(rng.choice(letters) + "".join(rng.choices(marks, k=rng.randint(0, 3))) for _ in range(rng.randint(1, 8)))
+    return "".join(
+        rng.choice(letters) + "".join(rng.choices(marks, k=rng.randint(0, 3))) for _ in range(rng.randint(1, 8))
+    )
 
 
 def to_block_border(rng: random.Random, size: int) -> str:
@@ -159,7 +243,15 @@ def mutated(text: str, rng: random.Random) -> str:
 
 def random_bytes(rng: random.Random) -> bytes:
     """Bytes that are often nearly UTF-8: a text with bytes changed, cut or swapped, or one bad sequence put in."""
-    bad = [b"\xc0\x80", b"\xe0\x80\x80", b"\xf0\x80\x80\x80", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\xe2\x82", b"\xff"]
+    bad = [
+        b"\xc0\x80",
+        b"\xe0\x80\x80",
+        b"\xf0\x80\x80\x80",
+        b"\xed\xa0\x80",
+        b"\xf4\x90\x80\x80",
+        b"\xe2\x82",
+        b"\xff",
+    ]
     bad += [b"\x80", b"\xc3", b"\xf0\x9f\x98", b"\xc1\xbf", b"\xed\xbf\xbf", b"\xf5\x80\x80\x80", b"\xef\xbf"]
     data = bytearray(random_text(rng, 3000).encode())
     for _ in range(rng.choice([0, 1, 1, 1, 3])):

@@ -1,5 +1,5 @@
-"""Small tokenizers of every kind met in real files, trained on the spot: one tokenizer.json by name, for property tests,
-the fuzzer and the sanitizers. bpe_texts.py has the texts; real files are not needed anywhere.
+"""Small tokenizers of every kind met in real files, trained on the spot: one tokenizer.json by name, for property
+tests, the fuzzer and the sanitizers. bpe_texts.py has the texts; real files are not needed anywhere.
 """
 
 from __future__ import annotations
@@ -198,9 +198,7 @@ BUILDERS: dict[str, Callable[[], bytes]] = {
     "starcoder": lambda: trained(starcoder()),
     "falcon": lambda: trained(falcon()),
     "deepseek": lambda: trained(deepseek()),
-    "the original's: NFKC, Whitespace, <unk>": lambda: on_characters(
-        cuts.Whitespace(), normalizer=normalizers.NFKC()
-    ),
+    "the original's: NFKC, Whitespace, <unk>": lambda: on_characters(cuts.Whitespace(), normalizer=normalizers.NFKC()),
     "lowercase, unknown characters fused": unknown_fused,
     "metaspace, byte fallback": metaspace,
     "llama2": llama2_file,

@@ -19,7 +19,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-FLAGS = {"address": ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"], "thread": ["-fsanitize=thread"]}
+FLAGS = {
+    "address": ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"],
+    "thread": ["-fsanitize=thread"],
+}
 LIBRARIES = {"address": ("libasan.so", "libubsan.so"), "thread": ("libtsan.so",)}
 OPTIONS = {
     # Python and the other extensions free nothing at their end; leaks of ours are the memory tests' matter.
@@ -115,8 +118,14 @@ def run(kind: str, folder: Path, arguments: list[str]) -> subprocess.CompletedPr
     """Python with the arguments, inside the sanitized copy."""
     # libstdc++ too: the sanitizer looks for what throws exceptions as it starts, and Python does not bring it.
     preloaded = [str(library_of(name)) for name in (*LIBRARIES[kind], "libstdc++.so")]
-    environment = {**os.environ, **OPTIONS, "LD_PRELOAD": " ".join(preloaded), "OMP_NUM_THREADS": "1",
-                   "PYTHONPATH": os.pathsep.join([str(folder), str(ROOT / "tests/kernels"), os.environ.get("PYTHONPATH", "")])}  # fmt: skip
+    path = os.pathsep.join([str(folder), str(ROOT / "tests/kernels"), os.environ.get("PYTHONPATH", "")])
+    environment = {
+        **os.environ,
+        **OPTIONS,
+        "LD_PRELOAD": " ".join(preloaded),
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": path,
+    }
     # The thread sanitizer of older compilers knows no address beyond 2**44: randomisation of addresses off.
     fixed = ["setarch", "-R"] if kind == "thread" and shutil.which("setarch") else []
     return subprocess.run([*fixed, sys.executable, *arguments], env=environment, cwd=folder, text=True,

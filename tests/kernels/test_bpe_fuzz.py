@@ -50,10 +50,12 @@ def test_the_fuzzer_reports_a_wrong_id(monkeypatch):
 
     def wrong(text, special=False, errors="strict"):
         ids = right(text, special=special, errors=errors)
-        return ids[:-1] if "\u202f" in (text if isinstance(text, str) else bytes(text).decode("utf-8", "replace")) else ids
+        return (
+            ids[:-1] if "\u202f" in (text if isinstance(text, str) else bytes(text).decode("utf-8", "replace")) else ids
+        )
 
     monkeypatch.setattr(pair.ours, "encode", wrong)
-    with pytest.raises(fuzz_bpe.Difference, match="kind gpt2|encode"):
+    with pytest.raises(fuzz_bpe.Difference, match="encode"):
         fuzz_bpe.shrink("Il dit :\u202f« oui ».", lambda text: fuzz_bpe.check_text(pair, text, False), "gpt2")
 
 

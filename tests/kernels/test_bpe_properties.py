@@ -20,8 +20,25 @@ every_kind = pytest.mark.parametrize("kind", BUILDERS)
 SOME = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 # Around each token: its parts, white space that it may take along, letters that make it part of a word.
-TOKENS = [*SPECIAL, "<s>", "[mot]", "[m", "<mask>", "<n>", "<n>>", "--", "été", "mot", "Été", "ÉTÉ", "e\u0301te\u0301", "[x]"]
-FRAGMENTS = sorted({token[:cut] for token in TOKENS for cut in range(1, len(token) + 1)} | {token[1:] for token in TOKENS})
+TOKENS = [
+    *SPECIAL,
+    "<s>",
+    "[mot]",
+    "[m",
+    "<mask>",
+    "<n>",
+    "<n>>",
+    "--",
+    "été",
+    "mot",
+    "Été",
+    "ÉTÉ",
+    "e\u0301te\u0301",
+    "[x]",
+]
+FRAGMENTS = sorted(
+    {token[:cut] for token in TOKENS for cut in range(1, len(token) + 1)} | {token[1:] for token in TOKENS}
+)
 joints = st.lists(
     st.one_of(
         st.sampled_from(TOKENS),
@@ -42,7 +59,9 @@ long_words = st.lists(
     ),
     max_size=8,
 ).map("".join)
-texts = st.one_of(any_text, joints, long_words, st.builds("".join, st.lists(st.one_of(any_text, long_words), max_size=5)))
+texts = st.one_of(
+    any_text, joints, long_words, st.builds("".join, st.lists(st.one_of(any_text, long_words), max_size=5))
+)
 
 
 @functools.cache

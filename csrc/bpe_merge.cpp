@@ -2,7 +2,9 @@
 #include "bpe_merge.h"
 
 #include <algorithm>
+#include <functional>
 #include <stdexcept>
+#include <utility>
 
 #include "bpe_categories.h"
 #include "cpu_choice.h"
@@ -15,7 +17,7 @@ namespace {
 // and a heap takes over.
 constexpr std::size_t kShortWord = 40;
 
-constexpr std::size_t kKeptScratch = 1 << 18;  // entries
+constexpr std::size_t kKeptScratch = 1 << 16;  // units
 
 }  // namespace
 
@@ -47,6 +49,17 @@ MergeTable<Id>::MergeTable(const std::vector<std::uint32_t>& merges, const std::
       break;
     }
   }
+  std::unordered_map<std::uint32_t, std::uint32_t> made;  // the highest rank that makes an id
+  for (std::size_t i = 0; i < count; ++i) {
+    std::uint32_t& rank = made[merges[3 * i + 2]];
+    rank = std::max(rank, ranks.empty() ? static_cast<std::uint32_t>(i) : ranks[i]);
+  }
+  for (std::size_t i = 0; i < count && rising_; ++i) {
+    for (const std::uint32_t part : {merges[3 * i], merges[3 * i + 1]}) {
+      const auto found = made.find(part);
+      if (found != made.end() && found->second >= (ranks.empty() ? i : ranks[i])) rising_ = false;
+    }
+  }
   outside_ = static_cast<Id>(kNone);
   while (!merging.empty() && merging[outside_]) {
     if (outside_-- == 0) throw std::invalid_argument("every one of the 65536 ids is part of a merge");
@@ -54,9 +67,7 @@ MergeTable<Id>::MergeTable(const std::vector<std::uint32_t>& merges, const std::
 }
 
 void MergeScratch::shrink() {
-  if (ids.capacity() <= kKeptScratch) return;
-  for (auto* list : {&ids, &ranks, &next, &previous}) std::vector<std::uint32_t>().swap(*list);
-  std::vector<std::uint64_t>().swap(heap);
+  if (ids.capacity() > kKeptScratch) *this = {};
 }
 
 Merger::Merger(const std::vector<std::uint32_t>& base, const std::vector<std::uint32_t>& merges,
@@ -173,50 +184,122 @@ Id* merge_short(const Table& merges, std::uint32_t* ids, std::size_t size, Id* o
   return out;
 }
 
-// The same in n log n: a heap of (rank, place) over a linked list. An entry whose pair has changed since is passed over.
-// The units are scratch.ids.
+// A long word as a linked list of units. `put` is told of each pair that came to be.
+template <class Table>
+class LongWord {
+ public:
+  static constexpr std::uint32_t kNone = Table::kNone, kOutside = ~std::uint32_t{0};
+  // The ids of the units are scratch.ids.
+  LongWord(const Table& merges, std::size_t size, MergeScratch& scratch)
+      : merges_(merges), size_(static_cast<std::uint32_t>(size)) {
+    if (size >= kOutside) throw std::invalid_argument("one word of more than 4 GiB without a break");
+    if (scratch.units.size() < size) scratch.units.resize(size);
+    units_ = scratch.units.data();
+    for (std::uint32_t i = 0; i < size_; ++i) units_[i] = {scratch.ids[i], kNone, i + 1, i - 1};  // first: kOutside
+  }
+  template <class Put>
+  void pair_all(const Put& put) {
+    for (std::uint32_t i = 0; i < size_; ++i) renew(i, put);
+  }
+  // Merges the pair at a place if it still has that rank.
+  template <class Put>
+  void merge(std::uint32_t rank, std::uint32_t place, const Put& put) {
+    MergeScratch::Unit& unit = units_[place];
+    if (unit.rank != rank) return;
+    MergeScratch::Unit& gone = units_[unit.next];
+    unit.id = merges_.joined(rank);
+    unit.next = gone.next;
+    gone.rank = kNone;
+    if (unit.next != size_) units_[unit.next].previous = place;
+    renew(place, put);
+    if (unit.previous != kOutside) renew(unit.previous, put);
+  }
+  void fetch(std::uint32_t place) const { __builtin_prefetch(units_ + place); }
+  template <class Id>
+  Id* write(Id* out) const {
+    for (std::uint32_t i = 0; i < size_; i = units_[i].next) *out++ = static_cast<Id>(units_[i].id);
+    return out;
+  }
+
+ private:
+  template <class Put>
+  void renew(std::uint32_t place, const Put& put) {
+    MergeScratch::Unit& unit = units_[place];
+    unit.rank = unit.next == size_ ? kNone : merges_.rank(unit.id, units_[unit.next].id);
+    if (unit.rank != kNone) put(unit.rank, place);
+  }
+  const Table& merges_;
+  MergeScratch::Unit* units_;
+  std::uint32_t size_;
+};
+
+// A long word in n log n, whatever the ranks: a heap of (rank, place). An entry whose pair has changed since is passed over.
 template <class Table, class Id>
-Id* merge_long(const Table& merges, std::size_t size, Id* out, MergeScratch& scratch) {
-  constexpr std::uint32_t kNone = Table::kNone, kOutside = ~std::uint32_t{0};
-  if (size >= kOutside) throw std::invalid_argument("one word of more than 4 GiB without a break");
-  auto& [ids, ranks, next, previous, heap] = scratch;
-  const auto count = static_cast<std::uint32_t>(size);
-  for (auto* list : {&ranks, &next, &previous}) list->resize(count);
+Id* merge_by_heap(const Table& merges, std::size_t size, Id* out, MergeScratch& scratch) {
+  LongWord<Table> word(merges, size, scratch);
+  std::vector<std::uint64_t>& heap = scratch.heap;
   heap.clear();
   const auto later = [](std::uint64_t left, std::uint64_t right) { return left > right; };
-  const auto pair_up = [&](std::uint32_t i) {
-    ranks[i] = next[i] == count ? kNone : merges.rank(ids[i], ids[next[i]]);
-    return ranks[i] != kNone;
-  };
-  for (std::uint32_t i = 0; i < count; ++i) {
-    next[i] = i + 1;
-    previous[i] = i - 1;  // of the first: kOutside
-  }
-  for (std::uint32_t i = 0; i < count; ++i) {
-    if (pair_up(i)) heap.push_back(std::uint64_t{ranks[i]} << 32 | i);
-  }
+  word.pair_all([&](std::uint32_t rank, std::uint32_t place) { heap.push_back(std::uint64_t{rank} << 32 | place); });
   std::make_heap(heap.begin(), heap.end(), later);
-  const auto renew = [&](std::uint32_t i) {
-    if (!pair_up(i)) return;
-    heap.push_back(std::uint64_t{ranks[i]} << 32 | i);
-    std::push_heap(heap.begin(), heap.end(), later);
-  };
   while (!heap.empty()) {
     std::pop_heap(heap.begin(), heap.end(), later);
-    const auto rank = static_cast<std::uint32_t>(heap.back() >> 32);
-    const auto i = static_cast<std::uint32_t>(heap.back());
+    const std::uint64_t least = heap.back();
     heap.pop_back();
-    if (ranks[i] != rank) continue;
-    const std::uint32_t gone = next[i];
-    ids[i] = merges.joined(rank);
-    next[i] = next[gone];
-    ranks[gone] = kNone;
-    if (next[i] != count) previous[next[i]] = i;
-    renew(i);
-    if (previous[i] != kOutside) renew(previous[i]);
+    word.merge(least >> 32, static_cast<std::uint32_t>(least), [&](std::uint32_t rank, std::uint32_t place) {
+      heap.push_back(std::uint64_t{rank} << 32 | place);
+      std::push_heap(heap.begin(), heap.end(), later);
+    });
   }
-  for (std::uint32_t i = 0; i < count; i = next[i]) *out++ = static_cast<Id>(ids[i]);
-  return out;
+  return word.write(out);
+}
+
+// Where merges only bring forth pairs of higher rank, all places of a rank can be merged in one go, from left to right:
+// lists of places instead of a heap of them, and only the ranks that are due in a heap.
+template <class Table, class Id>
+Id* merge_by_rank(const Table& merges, std::size_t size, Id* out, MergeScratch& scratch) {
+  constexpr std::uint32_t kEnd = ~std::uint32_t{0};
+  constexpr std::size_t kAhead = 8;
+  LongWord<Table> word(merges, size, scratch);
+  constexpr std::uint32_t kFull = sizeof MergeScratch::Places::place / sizeof(std::uint32_t);
+  auto& [ids, units, heap, lines, latest, due, now] = scratch;
+  if (latest.size() < merges.ranks()) latest.resize(merges.ranks(), kEnd);
+  lines.clear();
+  due.clear();
+  const auto put = [&](std::uint32_t rank, std::uint32_t place) {
+    if (latest[rank] == kEnd) {
+      due.push_back(rank);
+      std::push_heap(due.begin(), due.end(), std::greater<>());
+    }
+    if (latest[rank] == kEnd || lines[latest[rank]].count == kFull) {
+      lines.push_back({latest[rank], 0, {}});
+      latest[rank] = static_cast<std::uint32_t>(lines.size() - 1);
+    }
+    MergeScratch::Places& line = lines[latest[rank]];
+    line.place[line.count++] = place;
+  };
+  word.pair_all(put);
+  while (!due.empty()) {
+    std::pop_heap(due.begin(), due.end(), std::greater<>());
+    const std::uint32_t rank = due.back();
+    due.pop_back();
+    now.clear();
+    for (std::uint32_t at = std::exchange(latest[rank], kEnd); at != kEnd; at = lines[at].before) {
+      for (std::uint32_t i = lines[at].count; i-- > 0;) now.push_back(lines[at].place[i]);
+    }
+    std::reverse(now.begin(), now.end());
+    if (!std::is_sorted(now.begin(), now.end())) std::sort(now.begin(), now.end());
+    for (std::size_t i = 0; i < now.size(); ++i) {
+      if (i + kAhead < now.size()) word.fetch(now[i + kAhead]);
+      word.merge(rank, now[i], put);
+    }
+  }
+  return word.write(out);
+}
+
+template <class Table, class Id>
+Id* merge_long(const Table& merges, std::size_t size, Id* out, MergeScratch& scratch) {
+  return merges.rising() ? merge_by_rank(merges, size, out, scratch) : merge_by_heap(merges, size, out, scratch);
 }
 
 }  // namespace

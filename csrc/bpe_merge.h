@@ -49,6 +49,9 @@ class MergeTable {
   }
   std::uint32_t joined(std::uint32_t rank) const { return joined_[rank]; }
   std::uint32_t outside() const { return outside_; }  // an id that merges with nothing
+  std::size_t ranks() const { return joined_.size(); }
+  // Whether no merge brings forth a pair of a rank below its own, as in every vocabulary that was learnt.
+  bool rising() const { return rising_; }
   NarrowTable narrow(const std::uint32_t* base) const {
     return {base, joined_.data(), outside_, reinterpret_cast<const Byte*>(lines_.data()), lines_.size() - 1, shift_};
   }
@@ -80,6 +83,7 @@ class MergeTable {
   std::vector<Line> lines_;
   std::vector<Id> joined_;  // by rank
   Id outside_;
+  bool rising_ = true;
   int shift_;
 };
 
@@ -90,8 +94,17 @@ std::uint16_t* merge_small(const NarrowTable& table, const Byte* word, std::size
 
 // What merging long words needs: kept between calls, never shared by two at once.
 struct MergeScratch {
-  std::vector<std::uint32_t> ids, ranks, next, previous;
-  std::vector<std::uint64_t> heap;
+  struct Unit {  // of a word as a linked list; all that a merge touches lies close together
+    std::uint32_t id, rank, next, previous;
+  };
+  struct Places {  // where pairs of some rank came to be, a line of the processor's cache; and the line before it
+    std::uint32_t before, count, place[14];
+  };
+  std::vector<std::uint32_t> ids;
+  std::vector<Unit> units;
+  std::vector<std::uint64_t> heap;  // rank, then place
+  std::vector<Places> places;       // or lines of places for each rank,
+  std::vector<std::uint32_t> latest, due, now;  // its latest line, the ranks that have any, the places of one
   void shrink();  // gives back what a giant word needed
 };
 

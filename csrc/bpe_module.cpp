@@ -393,9 +393,12 @@ class TypedEncoder final : public PyEncoder {
         return encoded(texts, request, offsets.mutable_data());
       } catch (const BadText& bad) {
         if (!arguments.replace) refuse(bad, true);
-        const py::object whole = replaced(PySequence_Fast_GET_ITEM(sequence.ptr(), static_cast<Py_ssize_t>(bad.text)));
-        held[bad.text] = HeldText(whole.ptr());
-        texts[bad.text] = held[bad.text].text();
+        for (std::size_t i = bad.text; i < size; ++i) {
+          if (is_valid(texts[i])) continue;
+          const py::object whole = replaced(PySequence_Fast_GET_ITEM(sequence.ptr(), static_cast<Py_ssize_t>(i)));
+          held[i] = HeldText(whole.ptr());
+          texts[i] = held[i].text();
+        }
       }
     }
   }

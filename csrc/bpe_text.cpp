@@ -69,10 +69,10 @@ template <class Id>
 Id* encode_windows(const Encoder& encoder, const Text& text, Id* out, Workspace<Id>& workspace) {
   std::size_t room = 4 * kUnits;
   Byte* buffer = workspace.at_least(room + kUtf8Slack + kPadding);
-  std::size_t held = 0;
+  std::size_t held = 0, step = kUnits;
   for (std::size_t done = 0; done < text.length;) {
-    const std::size_t upto = std::min(text.length, done + kUnits);
-    if (held + text.part(done, upto).most_bytes() > room) {  // a word larger than the window
+    const std::size_t upto = std::min(text.length, done + step);
+    if (held + text.part(done, upto).most_bytes() > room) {
       room *= 2;
       const std::vector<Byte> kept(buffer, buffer + held);
       buffer = workspace.at_least(room + kUtf8Slack + kPadding);
@@ -83,6 +83,7 @@ Id* encode_windows(const Encoder& encoder, const Text& text, Id* out, Workspace<
         with_units(text, [&](const auto* units) { return write(text, units, done, upto, buffer + held); });
     done = upto;
     const auto [at, ids] = encoder.encode_plain(buffer, end, done == text.length, out, workspace);
+    step = at == buffer ? 2 * step : kUnits;  // a word larger than the window is not looked through again and again
     out = ids;
     held = end - at;
     std::memmove(buffer, at, held);
@@ -126,6 +127,14 @@ Text Text::part(std::size_t begin, std::size_t end) const {
 
 BadText::BadText(std::size_t place, std::uint32_t unit, bool surrogate)
     : std::runtime_error("not UTF-8"), place(place), unit(unit), surrogate(surrogate) {}
+
+bool is_valid(const Text& text) {
+  if (text.kind == Text::Kind::utf8) return !first_invalid(static_cast<const Byte*>(text.data), text.length);
+  if (text.kind != Text::Kind::two && text.kind != Text::Kind::four) return true;
+  return with_units(text, [&](const auto* units) {
+    return std::none_of(units, units + text.length, [](std::uint32_t unit) { return unit - 0xD800 < 0x800; });
+  });
+}
 
 std::size_t Request::room(const Encoder& encoder, const Text& text) const {
   return encoder.room(text.most_bytes()) + (before ? before->size() : 0) + (after ? after->size() : 0);

@@ -27,6 +27,9 @@ struct BadText : std::runtime_error {
   std::size_t text = 0;  // which of a batch
 };
 
+// Whether it can be UTF-8.
+bool is_valid(const Text& text);
+
 // What is asked of every text of a call.
 struct Request {
   bool special = false;

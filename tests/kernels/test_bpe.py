@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tokenizers
 from bpe_texts import FRENCH, PIECES, SPECIAL, Library, any_text, changed, corpus, tokenizer_json
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,7 +25,7 @@ from hypothesis import strategies as st
 from jarvis_nano.kernels import BpeEncoder
 from jarvis_nano.kernels.bpe import BpeFileError, op, reference
 from jarvis_nano.kernels.bpe.__main__ import main
-from jarvis_nano.kernels.bpe.patterns import GPT2, LLAMA3, PATTERNS, SCANNERS
+from jarvis_nano.kernels.bpe.patterns import GPT2, LLAMA3, PATTERNS, SCANNERS, byte_alphabet
 from jarvis_nano.kernels.bpe.tokenizer_file import parse
 
 module, why_not_built = op.extension()
@@ -492,3 +493,27 @@ def test_spellings_name_known_scanners():
     assert SCANNERS[LLAMA3] == "llama3"
     assert parse(tokenizer_json("french")).why_not == ""
     assert json.loads(tokenizer_json("french"))["model"]["type"] == "BPE"
+
+
+@pytest.mark.parametrize("order", ["learnt", "reversed", "shuffled"])
+def test_long_words_merge_as_the_library_does_whatever_the_ranks(order):
+    # Learnt merges rise from part to whole, and a long word takes all places of a rank at once; others need the heap.
+    rng = random.Random(order)
+    alphabet = byte_alphabet()
+    merges = [("a", "b"), ("b", "c"), ("ab", "c"), ("c", "a"), ("abc", "abc"), ("a", "a"), ("aa", "aa"), ("bc", "bc")]
+    merges += [("aa", "b"), ("abcabc", "ab"), ("ca", "ca"), ("aaaa", "b"), ("c", "c"), ("cc", "ab")]
+    if order == "reversed":
+        merges.reverse()
+    if order == "shuffled":
+        rng.shuffle(merges)
+    vocab = {character: index for index, character in enumerate(alphabet)}
+    for left, right in merges:
+        vocab.setdefault(left + right, len(vocab))
+    pre_tokenizer = {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}
+    model = {"type": "BPE", "vocab": vocab, "merges": [list(pair) for pair in merges]}
+    raw = json.dumps({"pre_tokenizer": pre_tokenizer, "decoder": {"type": "ByteLevel"}, "model": model}).encode()
+    encoder, library = BpeEncoder(raw), tokenizers.Tokenizer.from_buffer(raw)
+    for length in (2, 15, 16, 17, 40, 41, 100, 1000, 5000):
+        for letters in ("a", "ab", "abc", "aab"):
+            for text in ("".join(rng.choices(letters, k=length)), (letters * length)[:length]):
+                assert encoder.encode(text).tolist() == library.encode(text).ids

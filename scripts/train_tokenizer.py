@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from jarvis_nano.corpus.sources import read_documents
 from jarvis_nano.errors import main
@@ -31,37 +31,22 @@ class Settings:
     """How text is cut into words: french keeps an elision with its apostrophe (l' · eau) and parts digits."""
 
 
-class Reporter:
-    """A bar for each step: the bytes counted, of a corpus whose size is known at its end; then the merges."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._reading = progress.add_task("counting words", total=None, amount="")
-        self._merging: TaskID | None = None
-
-    def read(self, n_bytes: int) -> None:
-        self._progress.update(self._reading, completed=n_bytes, amount=f"{n_bytes / 1e6:.1f} MB")
-
-    def merge(self, done: int, wanted: int) -> None:
-        if self._merging is None:
-            self._progress.update(self._reading, total=self._progress.tasks[0].completed)
-            self._merging = self._progress.add_task("learning merges", total=wanted, amount="")
-        self._progress.update(self._merging, completed=done, amount=f"{done} of {wanted}")
-
-
 def run() -> None:
     settings = tyro.cli(Settings)
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[amount]}"), TimeElapsedColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        reporter = Reporter(progress)
+        words = progress.add_task("counting words", total=None, amount="")
+        merges = progress.add_task("learning merges", total=None, amount="", visible=False)
         report = train_tokenizer(
             (document.text for document in read_documents(settings.corpus)),
             settings.out,
             vocab_size=settings.vocab_size,
             pattern=settings.pattern,
-            on_read=reporter.read,
-            on_merge=reporter.merge,
+            on_read=lambda size: progress.update(words, completed=size, amount=f"{size / 1e6:.1f} MB"),
+            on_merge=lambda done, wanted: progress.update(
+                merges, total=wanted, completed=done, amount=f"{done} of {wanted}", visible=True
+            ),
         )
     megabytes, ids = report.n_bytes / 1e6, report.tokenizer.vocab_size
     print(f"{settings.out}: {ids} tokens, pattern {settings.pattern}, {report.bytes_per_token:.2f} bytes per token; "

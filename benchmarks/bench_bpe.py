@@ -195,7 +195,7 @@ def worst_cases(files: list[Path], options: argparse.Namespace) -> list[dict]:
 
 
 def show_worst(table: dict) -> None:
-    print(f"\nWorst cases, 1 MB, `{table['pattern']}`, {table['vocabulary']}: seconds of one call\n")
+    print(f"\nWorst cases, 1 MB, `{table['pattern']}`, {table['vocabulary']}: seconds of CPU for one call\n")
     names = [who for who in peers.NAMES if who in next(iter(table["cases"].values()))]
     print("| text | " + " | ".join(names) + " |\n|---|" + "---|" * len(names))
     for case, rows in table["cases"].items():

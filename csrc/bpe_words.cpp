@@ -153,7 +153,10 @@ template <class Id>
 Id* missed_word(const Byte* word, std::size_t size, const Key& key, Entry<Id>* set, const Merger& merger, Id* out,
                 Workspace<Id>& workspace) {
   if (size > kLongestKey) return long_word(word, size, merger, out, workspace);
-  Id* const after = merger.merge(word, size, out, workspace.scratch);
+  // Of three words that share a set one is always missing: the long entries keep what was merged once for a full set.
+  const bool full = set[1].key.high != 0;
+  Id* const after = full ? long_word(word, size, merger, out, workspace)
+                         : merger.merge(word, size, out, workspace.scratch);
   const auto count = static_cast<std::size_t>(after - out);
   if (count <= Entry<Id>::kMostIds) {
     set[1] = set[0];

@@ -14,6 +14,7 @@ namespace {
 constexpr std::size_t kPart = 64 << 10;  // stays in the second level of cache, normalized and cut
 
 bool letter(Byte byte) { return static_cast<Byte>((byte | 0x20) - 'a') < 26; }
+bool graphic(Byte byte) { return byte > ' ' && byte < 0x7F; }
 
 bool word_character(const Byte* at) { return category_table()[code_at(at)] & kRustWord; }
 
@@ -148,7 +149,8 @@ void Encoder::encode_normalized(Cutter::Piece piece, Call<Id>& call) const {
 const Byte* Encoder::part_end(const Byte* at, const Byte* end) const {
   if (end - at <= static_cast<std::ptrdiff_t>(2 * kPart)) return end;
   for (const Byte* place = at + kPart; place < end; ++place) {
-    const bool found = joint_ == Cutter::Joint::line ? place[-1] == '\n' && letter(*place)
+    // One newline alone: of a run of white space GPT-2's pattern leaves the last for the word after it.
+    const bool found = joint_ == Cutter::Joint::line ? place[-1] == '\n' && letter(*place) && graphic(place[-2])
                                                      : *place == ' ' && letter(place[-1]);
     if (found) return place;
   }

@@ -74,7 +74,7 @@ class Cutter {
   void cut(Piece piece, Scratch& scratch, WordSink& sink) const;
   // At most how many bytes the words of a piece of `size` bytes have together.
   std::size_t most_bytes(std::size_t size) const;
-  // Where a long text may be cut beforehand: at an ASCII letter after a newline, or at a space after an ASCII letter.
+  // Where a long text may be cut beforehand: at an ASCII letter after one newline, or at a space after an ASCII letter.
   enum class Joint { none, line, space };
   Joint joint() const;
   // What a space becomes for the joint at a space to hold; empty if that does not matter.

@@ -111,3 +111,14 @@ def first_other(ids: np.ndarray, want: np.ndarray, offsets: np.ndarray) -> int:
     least = min(len(ids), len(want))
     places = np.flatnonzero(ids[:least] != want[:least])
     return int(np.searchsorted(offsets, places[0] if len(places) else least, side="right")) - 1
+
+
+@pytest.mark.parametrize("kind", BUILDERS)
+def test_where_a_long_text_is_cut_in_parts_changes_no_id(kind):
+    encoder, library = BpeEncoder(tokenizer_of(kind), n_threads=2), Library(tokenizer_of(kind))
+    rng = random.Random(3)
+    # Every kind of end of a line, again and again: whatever place is chosen, some text has each of them there.
+    ends = ["\n\n", "\n", " \n", "\r\n", "\n \n", ".\n", "\t\n\n", "\u3000\n", " ", "  ", "1\n", "'\n"]
+    for _ in range(3):
+        text = "".join("mot" + rng.choice(ends) + rng.choice(["L'été", "l", "Z9", "a  b"]) for _ in range(30_000))
+        assert encoder.encode(text).tolist() == library.encode(text)

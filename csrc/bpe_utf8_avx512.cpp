@@ -22,18 +22,18 @@ JARVIS_INLINE Byte* write_kept(__m512i bytes, std::uint64_t kept, Byte* out) {
   return out + __builtin_popcountll(kept);
 }
 
-// 32 units below 0x800.
-JARVIS_INLINE Byte* write_two(__m512i units, Byte* out) {
+// The first `count` of 32 units below 0x800.
+JARVIS_INLINE Byte* write_two(__m512i units, std::size_t count, Byte* out) {
   const __mmask32 longer = _mm512_cmpge_epu16_mask(units, shorts(0x80));
   const __m512i lead = _mm512_or_si512(_mm512_srli_epi16(units, 6), shorts(0xC0));
   const __m512i inside = _mm512_or_si512(_mm512_and_si512(units, shorts(0x3F)), shorts(0x80));
   const __m512i bytes = _mm512_or_si512(lead, _mm512_slli_epi16(inside, 8));
-  return write_kept(_mm512_mask_blend_epi16(longer, units, bytes),
-                    0x5555555555555555u | _pdep_u64(longer, 0xAAAAAAAAAAAAAAAAu), out);
+  const std::uint64_t kept = 0x5555555555555555u | _pdep_u64(longer, 0xAAAAAAAAAAAAAAAAu);
+  return write_kept(_mm512_mask_blend_epi16(longer, units, bytes), _bzhi_u64(kept, 2 * count), out);
 }
 
-// 16 units below 0x110000 that are no surrogates.
-JARVIS_INLINE Byte* write_four(__m512i units, Byte* out) {
+// The first `count` of 16 units below 0x110000 that are no surrogates.
+JARVIS_INLINE Byte* write_four(__m512i units, std::size_t count, Byte* out) {
   const auto ints = [](int value) { return _mm512_set1_epi32(value); };
   const __mmask16 two = _mm512_cmpge_epu32_mask(units, ints(0x80));
   const __mmask16 three = _mm512_cmpge_epu32_mask(units, ints(0x800));
@@ -53,15 +53,16 @@ JARVIS_INLINE Byte* write_four(__m512i units, Byte* out) {
       bytes, four, join(_mm512_or_si512(_mm512_srli_epi32(units, 18), ints(0xF0)), join(b, join(c, d))));
   const std::uint64_t kept = 0x1111111111111111u | _pdep_u64(two, 0x2222222222222222u) |
                              _pdep_u64(three, 0x4444444444444444u) | _pdep_u64(four, 0x8888888888888888u);
-  return write_kept(bytes, kept, out);
+  return write_kept(bytes, _bzhi_u64(kept, 4 * count), out);
 }
 
-// 32 units of 16 bits; null if one is a surrogate.
-JARVIS_INLINE Byte* write_units(__m512i units, Byte* out) {
-  if (!_mm512_test_epi16_mask(units, shorts(0xF800))) return write_two(units, out);
+// The first `count` of 32 units of 16 bits, the others 0; null if one is a surrogate.
+JARVIS_INLINE Byte* write_units(__m512i units, std::size_t count, Byte* out) {
+  if (!_mm512_test_epi16_mask(units, shorts(0xF800))) return write_two(units, count, out);
   if (_mm512_cmpeq_epi16_mask(_mm512_and_si512(units, shorts(0xF800)), shorts(0xD800))) return nullptr;
-  out = write_four(_mm512_cvtepu16_epi32(_mm512_castsi512_si256(units)), out);
-  return write_four(_mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(units, 1)), out);
+  const std::size_t half = count < 16 ? count : 16;
+  out = write_four(_mm512_cvtepu16_epi32(_mm512_castsi512_si256(units)), half, out);
+  return write_four(_mm512_cvtepu16_epi32(_mm512_extracti64x4_epi64(units, 1)), count - half, out);
 }
 
 }  // namespace
@@ -75,31 +76,41 @@ Written to_utf8(const std::uint8_t* text, std::size_t length, Byte* out) {
       out += 64;
       continue;
     }
-    out = write_two(_mm512_cvtepu8_epi16(_mm512_castsi512_si256(units)), out);
-    out = write_two(_mm512_cvtepu8_epi16(_mm512_extracti64x4_epi64(units, 1)), out);
+    out = write_two(_mm512_cvtepu8_epi16(_mm512_castsi512_si256(units)), 32, out);
+    out = write_two(_mm512_cvtepu8_epi16(_mm512_extracti64x4_epi64(units, 1)), 32, out);
   }
-  return {at, out};
+  for (; at < length; at += 32) {
+    const std::size_t count = length - at < 32 ? length - at : 32;
+    const __m256i units = _mm256_maskz_loadu_epi8(_bzhi_u32(~0u, static_cast<unsigned>(count)), text + at);
+    out = write_two(_mm512_cvtepu8_epi16(units), count, out);
+  }
+  return {length, out};
 }
 
 Written to_utf8(const std::uint16_t* text, std::size_t length, Byte* out) {
   std::size_t at = 0;
   for (; at + 32 <= length; at += 32) {
-    Byte* const end = write_units(_mm512_loadu_si512(text + at), out);
-    if (!end) break;
+    Byte* const end = write_units(_mm512_loadu_si512(text + at), 32, out);
+    if (!end) return {at, out};
     out = end;
   }
-  return {at, out};
+  if (at == length) return {length, out};
+  const std::size_t count = length - at;
+  Byte* const end =
+      write_units(_mm512_maskz_loadu_epi16(_bzhi_u32(~0u, static_cast<unsigned>(count)), text + at), count, out);
+  return end ? Written{length, end} : Written{at, out};
 }
 
 Written to_utf8(const std::uint32_t* text, std::size_t length, Byte* out) {
-  std::size_t at = 0;
-  for (; at + 16 <= length; at += 16) {
-    const __m512i units = _mm512_loadu_si512(text + at);
+  for (std::size_t at = 0; at < length; at += 16) {
+    const std::size_t count = length - at < 16 ? length - at : 16;
+    const auto here = static_cast<__mmask16>(_bzhi_u32(0xFFFF, static_cast<unsigned>(count)));
+    const __m512i units = _mm512_maskz_loadu_epi32(here, text + at);
     const __m512i high = _mm512_and_si512(units, _mm512_set1_epi32(static_cast<int>(0xFFFFF800)));
-    if (_mm512_cmpeq_epi32_mask(high, _mm512_set1_epi32(0xD800))) break;
-    out = write_four(units, out);
+    if (_mm512_cmpeq_epi32_mask(high, _mm512_set1_epi32(0xD800))) return {at, out};
+    out = write_four(units, count, out);
   }
-  return {at, out};
+  return {length, out};
 }
 
 }  // namespace jarvis::bpe::avx512

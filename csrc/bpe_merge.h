@@ -43,7 +43,7 @@ class MergeTable {
     const Line* line = lines_.data() + (hash(pair) >> shift_);
     for (;;) {
       const int place = place_in(*line, pair);
-      if (place < kPairs || !line->overflows) [[likely]] return line->rank[place];
+      if (!line->overflows || place < kPairs) [[likely]] return line->rank[place];
       line = line + 1 == lines_.data() + lines_.size() ? lines_.data() : line + 1;
     }
   }

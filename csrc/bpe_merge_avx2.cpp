@@ -14,18 +14,37 @@ namespace {
 
 constexpr std::uint32_t kNone = 0xFFFF;
 
-inline std::uint32_t rank_of(const NarrowTable& table, std::uint32_t left, std::uint32_t right) {
-  const std::uint32_t pair = left << 16 | right;
-  std::size_t at = pair * std::uint64_t{0x9E3779B97F4A7C15u} >> table.shift;
-  const __m256i wanted = _mm256_set1_epi32(static_cast<int>(pair));
+struct Line {
+  std::uint32_t pairs[8];
+  std::uint16_t ranks[9];   // one more: the answer for a pair that is not there
+  std::uint16_t overflows;  // some pair of this line lies in the next
+};
+
+inline unsigned place_in(const Line& line, std::uint32_t pair) {
+  const __m256i pairs = _mm256_load_si256(reinterpret_cast<const __m256i*>(line.pairs));
+  const __m256i found = _mm256_cmpeq_epi32(pairs, _mm256_set1_epi32(static_cast<int>(pair)));
+  return _tzcnt_u32(static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(found))) | 0x100);
+}
+
+__attribute__((noinline)) std::uint32_t rank_beyond(const NarrowTable& table, std::size_t at, std::uint32_t pair) {
   for (;;) {
-    const Byte* line = table.lines + 64 * at;
-    const __m256i pairs = _mm256_load_si256(reinterpret_cast<const __m256i*>(line));
-    const int found = _mm256_movemask_ps(_mm256_castsi256_ps(_mm256_cmpeq_epi32(pairs, wanted)));
-    const auto* ranks = reinterpret_cast<const std::uint16_t*>(line + 32);
-    if (found || !ranks[9]) [[likely]] return ranks[_tzcnt_u32(found | 0x100)];
     at = (at + 1) & table.line_mask;
+    const Line& line = reinterpret_cast<const Line*>(table.lines + 64 * at)[0];
+    const unsigned place = place_in(line, pair);
+    if (place < 8 || !line.overflows) return line.ranks[place];
   }
+}
+
+// No branch on whether the pair merges, which cannot be foretold; only on whether its line overflows, which is rare.
+JARVIS_INLINE std::uint32_t rank_of(const NarrowTable& table, std::uint32_t left, std::uint32_t right) {
+  const std::uint32_t pair = left << 16 | right;
+  const std::size_t at = pair * std::uint64_t{0x9E3779B97F4A7C15u} >> table.shift;
+  const Line& line = reinterpret_cast<const Line*>(table.lines + 64 * at)[0];
+  const unsigned place = place_in(line, pair);
+  if (line.overflows) [[unlikely]] {
+    if (place == 8) return rank_beyond(table, at, pair);
+  }
+  return line.ranks[place];
 }
 
 // Unit i lies at place i + 1; places 0 and size + 1 hold an id that merges with nothing.

@@ -42,7 +42,7 @@ struct LongEntry {
   Byte word[kMostBytes];
 };
 
-// The ids of words seen before. Bounded: 8 MiB of entries and 1 MiB of long ones, touched only as words come.
+// The ids of words seen before. Bounded: 8 MiB of entries and 2 MiB of long ones, touched only as words come.
 template <class Id>
 class WordCache {
  public:
@@ -50,7 +50,7 @@ class WordCache {
   ~WordCache();
   WordCache(const WordCache&) = delete;
   static constexpr int kSetBits = 17;
-  static constexpr int kLongBits = 13;
+  static constexpr int kLongBits = 14;
   Entry<Id>* sets() const { return sets_; }
   LongEntry<Id>& long_entry(std::uint64_t hash) { return long_[hash >> (64 - kLongBits)]; }
 

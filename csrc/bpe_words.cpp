@@ -153,15 +153,20 @@ template <class Id>
 Id* missed_word(const Byte* word, std::size_t size, const Key& key, Entry<Id>* set, const Merger& merger, Id* out,
                 Workspace<Id>& workspace) {
   if (size > kLongestKey) return long_word(word, size, merger, out, workspace);
-  // Of three words that share a set one is always missing: the long entries keep what was merged once for a full set.
+  // Where a set is full, the word may be in another one, which this path alone looks at.
   const bool full = set[1].key.high != 0;
-  Id* const after = full ? long_word(word, size, merger, out, workspace)
-                         : merger.merge(word, size, out, workspace.scratch);
+  Entry<Id>* place = full ? workspace.cache.other(set, key) : set;
+  if (full) {
+    if (place[0].key == key) return place[0].unpack(out);
+    if (place[1].key == key) return place[1].unpack(out);
+    if (place[1].key.high != 0) place = set;
+  }
+  Id* const after = merger.merge(word, size, out, workspace.scratch);
   const auto count = static_cast<std::size_t>(after - out);
   if (count <= Entry<Id>::kMostIds) {
-    set[1] = set[0];
-    set->key = key;
-    set->pack(out, count);
+    place[1] = place[0];
+    place->key = key;
+    place->pack(out, count);
   }
   return after;
 }

@@ -42,7 +42,7 @@ struct LongEntry {
   Byte word[kMostBytes];
 };
 
-// The ids of words seen before. Bounded: 8 MiB of entries and 2 MiB of long ones, touched only as words come.
+// The ids of words seen before. Bounded: 8 MiB of entries and 1 MiB of long ones, touched only as words come.
 template <class Id>
 class WordCache {
  public:
@@ -50,8 +50,13 @@ class WordCache {
   ~WordCache();
   WordCache(const WordCache&) = delete;
   static constexpr int kSetBits = 17;
-  static constexpr int kLongBits = 14;
+  static constexpr int kLongBits = 13;
   Entry<Id>* sets() const { return sets_; }
+  // Another set for a word whose own is full.
+  Entry<Id>* other(const Entry<Id>* set, const Key& key) const {
+    const std::size_t far = ((key.low ^ key.high >> 7) * 0x9E3779B97F4A7C15u >> (64 - kSetBits)) | 1;
+    return sets_ + 2 * ((set - sets_) / 2 ^ far);
+  }
   LongEntry<Id>& long_entry(std::uint64_t hash) { return long_[hash >> (64 - kLongBits)]; }
 
  private:

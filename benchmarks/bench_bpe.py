@@ -32,7 +32,7 @@ KEPT = ROOT / "build/bench_bpe"  # texts and trained tokenizers
 VOCAB_SIZE = 16_384
 MEMORY_BYTES = 100_000_000
 LIMIT_SECONDS = 30  # of one worst case; the process is ended then
-PARTS = ("encode", "worst", "memory", "training")
+PARTS = ("encode", "worst", "memory")
 PATTERNS = ("french", "llama3", "gpt2")
 
 
@@ -244,48 +244,6 @@ def memory(files: list[Path], options: argparse.Namespace) -> list[dict]:
     return tables
 
 
-def training(files: list[Path], options: argparse.Namespace) -> list[dict]:
-    """Seconds to train on all the text, three runs of each in turn; the merges against the library's."""
-    tables = []
-    for pattern in options.patterns:
-        # gigatoken's trainer knows GPT-2's pattern alone.
-        names = [
-            who
-            for who in bpe_race.TRAINERS
-            if who in peers.installed(pattern) and (who != "gigatoken" or pattern == "gpt2")
-        ]
-        for threads in options.threads:
-            say(f"training: {pattern}, {threads} thread(s)")
-            runs: dict[str, list[dict]] = {who: [] for who in names}
-            for _ in range(3):
-                for who in names:
-                    runs[who].append(measured("training", threads, 600, texts=[str(path) for path in files], who=who,
-                                              pattern=pattern, vocab_size=VOCAB_SIZE))  # fmt: skip
-            tables.append({"pattern": pattern, "threads": threads, "runs": runs})
-    size = sum(path.stat().st_size for path in files) / 1e6
-    print(f"\nTraining on {size:.1f} MB, {VOCAB_SIZE} ids: seconds, median of 3\n")
-    print(
-        "| pattern | threads | who | seconds | MB beyond the text | merges | ours is faster by |\n" + 7 * "|---" + "|"
-    )
-    for table in tables:
-        show_training(table)
-    sys.stdout.flush()
-    return tables
-
-
-def show_training(table: dict) -> None:
-    middle = {who: sorted(runs, key=lambda run: run.get("seconds", 1e9))[1] for who, runs in table["runs"].items()}
-    oracle, ours = middle["tokenizers"].get("hash"), middle["ours"].get("seconds")
-    for who, run in middle.items():
-        start = f"| {table['pattern']} | {table['threads']} | {who} | "
-        if "failed" in run:
-            print(start + f"{run['failed']} | | | |")
-            continue
-        same = "the library's" if run["hash"] == oracle else "others"
-        ratio = f"{run['seconds'] / ours:.1f} ×" if ours and who != "ours" else ""
-        print(start + f"{run['seconds']:.2f} | {run['beyond']:.0f} | {run['merges']}, {same} | {ratio} |")
-
-
 def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
@@ -312,7 +270,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     options = parser.parse_args()
     files = corpus_files(options.files)
-    run = {"encode": encoding, "worst": worst_cases, "memory": memory, "training": training}
+    run = {"encode": encoding, "worst": worst_cases, "memory": memory}
     about = machine()
     print(", ".join(f"{name} {value}" for name, value in about.items()))
     results = {"about": about, **{part: run[part](files, options) for part in PARTS if part in options.only}}

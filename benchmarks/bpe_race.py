@@ -12,14 +12,12 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import bpe_peers as peers
 import numpy as np
-
-from jarvis_nano.kernels.bpe.patterns import byte_alphabet
 
 DOCUMENT_BYTES = (1000, 2000)
 CALLS = 10_000  # of 80 characters, in one round
@@ -218,52 +216,11 @@ def _resident(field: str) -> int:
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(field))
 
 
-def training(task: dict) -> dict:
-    """Seconds, peak MB and merges of one trainer. task: texts (paths), who, pattern, vocab_size, threads."""
-    texts = [Path(path).read_bytes() for path in task["texts"]]
-    before = _resident("VmRSS")
-    start = time.perf_counter()
-    merges = TRAINERS[task["who"]](texts, task["pattern"], task["vocab_size"], task["threads"])
-    seconds = time.perf_counter() - start
-    beyond = (_resident("VmHWM") - before) / 1e6
-    return {"seconds": seconds, "beyond": beyond, "merges": len(merges), "hash": digest_of(merges)}
-
-
-def digest_of(merges: Sequence) -> str:
-    return hashlib.sha256("\n".join(" ".join(pair) for pair in merges).encode()).hexdigest()
-
-
-def train_ours(texts: list[bytes], pattern: str, vocab_size: int, threads: int) -> Sequence:
-    from jarvis_nano.kernels.bpe.trainer import BpeTrainer
-
-    trainer = BpeTrainer(vocab_size=vocab_size, pattern=pattern, n_threads=threads, min_frequency=0)
-    trainer.feed(texts)
-    return trainer.train()[0]
-
-
-def train_library(texts: list[bytes], pattern: str, vocab_size: int, threads: int) -> Sequence:
-    raw = peers.train([text.decode() for text in texts], pattern, vocab_size)
-    return json.loads(raw)["model"]["merges"]
-
-
-def train_gigatoken(texts: list[bytes], pattern: str, vocab_size: int, threads: int) -> Sequence:
-    import gigatoken
-
-    _, merges = gigatoken.train_bpe(b"".join(texts), vocab_size, [])
-    letters = byte_alphabet()
-    return [tuple("".join(letters[byte] for byte in part) for part in pair) for pair in merges]
-
-
-TRAINERS = {"ours": train_ours, "gigatoken": train_gigatoken, "tokenizers": train_library}
-
-
 if __name__ == "__main__":
     task = json.loads(sys.argv[1])
     if task["threads"] == 1 and hasattr(os, "sched_setaffinity"):
         # fastokens has a pool of its own that no variable bounds; on one core it is one thread like the others.
         os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-    json.dump(
-        {"encode": encode, "worst": worst, "memory": memory, "training": training}[task["what"]](task), sys.stdout
-    )
+    json.dump({"encode": encode, "worst": worst, "memory": memory}[task["what"]](task), sys.stdout)
     sys.stdout.flush()
     os._exit(0)  # some pools of threads take their time to end

@@ -6,19 +6,11 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
-#include <cstdlib>
-#include <utility>
 
+#include "bpe_memory.h"
 #include "bpe_model_module.h"
-#include "bpe_text.h"
+#include "bpe_python_text.h"
 #include "cpu_choice.h"
-
-#if defined(__linux__)
-#include <sys/mman.h>
-#include <unistd.h>
-#endif
-
-namespace py = pybind11;
 
 namespace jarvis::bpe {
 
@@ -27,139 +19,6 @@ void bind_trainer(py::module_& module);  // bpe_train_module.cpp
 namespace {
 
 constexpr std::size_t kShortText = 4096;  // units up to which the interpreter lock stays: to free it takes as long
-
-// A text with what keeps it in memory.
-class HeldText {
- public:
-  explicit HeldText(PyObject* object) {
-    if (PyUnicode_Check(object)) {
-      text_.data = PyUnicode_DATA(object);
-      text_.length = static_cast<std::size_t>(PyUnicode_GET_LENGTH(object));
-      const int width = PyUnicode_KIND(object);
-      text_.kind = PyUnicode_IS_ASCII(object) ? Text::Kind::ascii
-                   : width == 1               ? Text::Kind::one
-                   : width == 2               ? Text::Kind::two
-                                              : Text::Kind::four;
-    } else if (PyBytes_Check(object)) {
-      text_ = {PyBytes_AS_STRING(object), static_cast<std::size_t>(PyBytes_GET_SIZE(object)), Text::Kind::utf8};
-    } else if (PyObject_CheckBuffer(object)) {
-      if (PyObject_GetBuffer(object, &buffer_, PyBUF_SIMPLE) != 0) throw py::error_already_set();
-      text_ = {buffer_.buf, static_cast<std::size_t>(buffer_.len), Text::Kind::utf8};
-      return;
-    } else {
-      throw py::type_error(std::string("a text is a str, bytes or a buffer of bytes, not ") + Py_TYPE(object)->tp_name);
-    }
-    Py_INCREF(object);
-    object_ = object;
-  }
-  HeldText(HeldText&& other) noexcept : text_(other.text_), object_(other.object_), buffer_(other.buffer_) {
-    other.object_ = nullptr;
-    other.buffer_.obj = nullptr;
-  }
-  HeldText& operator=(HeldText&& other) noexcept {
-    std::swap(text_, other.text_);
-    std::swap(object_, other.object_);
-    std::swap(buffer_, other.buffer_);
-    return *this;
-  }
-  ~HeldText() {
-    Py_XDECREF(object_);
-    if (buffer_.obj) PyBuffer_Release(&buffer_);
-  }
-  const Text& text() const { return text_; }
-
- private:
-  Text text_;
-  PyObject* object_ = nullptr;
-  Py_buffer buffer_{};
-};
-
-// What Python's codecs make of a text with `replace`, as bytes of UTF-8.
-py::object replaced(py::handle object) {
-  PyObject* made;
-  if (PyUnicode_Check(object.ptr())) {
-    made = PyUnicode_AsEncodedString(object.ptr(), "utf-8", "replace");
-  } else {
-    const HeldText held(object.ptr());
-    made = PyUnicode_DecodeUTF8(static_cast<const char*>(held.text().data),
-                                static_cast<Py_ssize_t>(held.text().length), "replace");
-  }
-  if (!made) throw py::error_already_set();
-  return py::reinterpret_steal<py::object>(made);
-}
-
-[[noreturn]] void refuse(const BadText& bad, bool in_batch) {
-  char code[9];
-  std::snprintf(code, sizeof code, bad.surrogate ? "%04X" : "%02x", bad.unit);
-  std::string message = in_batch ? "text " + std::to_string(bad.text) + ": " : "";
-  if (bad.surrogate) {
-    message += "lone surrogate U+" + std::string(code) + " at character " + std::to_string(bad.place) + ": not UTF-8";
-  } else {
-    message += "not UTF-8: byte 0x" + std::string(code) + " at offset " + std::to_string(bad.place);
-  }
-  throw py::value_error(message);
-}
-
-// Memory for ids: as much as the texts could need. Pages never written cost nothing, large ones are fewer to ask for, and
-// one freed piece waits for the next call: to clear pages anew takes an eighth of the time of a large text.
-// Only touched with the interpreter lock held.
-struct Piece {
-  void* start = nullptr;
-  std::size_t size = 0;
-  std::size_t touched = 0;  // how much of it takes up memory
-  bool mapped = false;
-};
-
-class Memory {
- public:
-#if defined(__linux__)
-  explicit Memory(std::size_t size) {
-    if (size > kMapped && waiting_.size >= size) {
-      piece_ = std::exchange(waiting_, {});
-    } else if (size > kMapped) {
-      void* start = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-      if (start == MAP_FAILED) throw std::bad_alloc();
-      madvise(start, size, MADV_HUGEPAGE);
-      piece_ = {start, size, 0, true};
-    } else {
-      allocate(size);
-    }
-    touched_before_ = std::exchange(piece_.touched, piece_.size);
-  }
-  ~Memory() {
-    if (!piece_.mapped) {
-      std::free(piece_.start);
-    } else if (piece_.touched <= kWaiting && piece_.size > waiting_.size) {
-      std::swap(piece_, waiting_);
-      if (piece_.start) munmap(piece_.start, piece_.size);
-    } else {
-      munmap(piece_.start, piece_.size);
-    }
-  }
-#else
-  explicit Memory(std::size_t size) { allocate(size); }
-  ~Memory() { std::free(piece_.start); }
-#endif
-  Memory(const Memory&) = delete;
-  void* start() const { return piece_.start; }
-  // Only the first bytes are needed from now on.
-  void shrink(std::size_t size) {
-    piece_.touched = std::max(touched_before_, size);
-    if (piece_.mapped) return;
-    if (void* smaller = std::realloc(piece_.start, std::max<std::size_t>(size, 1))) piece_.start = smaller;
-  }
-
- private:
-  static constexpr std::size_t kMapped = 4 << 20;
-  static constexpr std::size_t kWaiting = 16 << 20;
-  void allocate(std::size_t size) {
-    piece_ = {std::malloc(std::max<std::size_t>(size, 1)), size, 0, false};
-    if (!piece_.start) throw std::bad_alloc();
-  }
-  static inline Piece waiting_;
-  Piece piece_;
-  std::size_t touched_before_ = 0;
-};
 
 template <class Id>
 class Ids {
@@ -338,7 +197,7 @@ class TypedEncoder final : public PyEncoder {
     try {
       return with_ids_of(arguments.object, request_of(arguments), small, large);
     } catch (const BadText& bad) {
-      if (!arguments.replace) refuse(bad, false);
+      if (!arguments.replace) throw py::value_error(described(bad));
       const py::object whole = replaced(arguments.object);
       return with_ids_of(whole.ptr(), request_of(arguments), small, large);
     }
@@ -392,7 +251,7 @@ class TypedEncoder final : public PyEncoder {
       try {
         return encoded(texts, request, offsets.mutable_data());
       } catch (const BadText& bad) {
-        if (!arguments.replace) refuse(bad, true);
+        if (!arguments.replace) throw py::value_error("text " + std::to_string(bad.text) + ": " + described(bad));
         for (std::size_t i = bad.text; i < size; ++i) {
           if (is_valid(texts[i])) continue;
           const py::object whole = replaced(PySequence_Fast_GET_ITEM(sequence.ptr(), static_cast<Py_ssize_t>(i)));

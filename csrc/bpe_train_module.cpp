@@ -1,38 +1,14 @@
 // The trainer for Python: jarvis_nano._bpe.WordCounter and train. kernels/bpe/trainer.py is its public face.
-#include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
 #include <algorithm>
 #include <utility>
 
+#include "bpe_python_text.h"
 #include "bpe_train.h"
-
-namespace py = pybind11;
 
 namespace jarvis::bpe {
 namespace {
-
-// A str where Python stores it, or bytes; valid while the object lives.
-Text text_of(py::handle object, std::size_t number) {
-  using Kind = Text::Kind;
-  PyObject* raw = object.ptr();
-  if (PyUnicode_Check(raw)) {
-    const int width = PyUnicode_KIND(raw);
-    const Kind kind = PyUnicode_IS_ASCII(raw) ? Kind::ascii : width == 1 ? Kind::one : width == 2 ? Kind::two : Kind::four;
-    return {PyUnicode_DATA(raw), static_cast<std::size_t>(PyUnicode_GET_LENGTH(raw)), kind};
-  }
-  if (PyBytes_Check(raw)) return {PyBytes_AS_STRING(raw), static_cast<std::size_t>(PyBytes_GET_SIZE(raw)), Kind::utf8};
-  throw py::type_error("text " + std::to_string(number) + " of the corpus is a " + Py_TYPE(raw)->tp_name +
-                       "; expected str or bytes");
-}
-
-[[noreturn]] void refuse(const BadText& bad, std::size_t number) {
-  char code[9];
-  std::snprintf(code, sizeof code, bad.surrogate ? "%04X" : "%02x", bad.unit);
-  throw py::value_error("text " + std::to_string(number) + " of the corpus is not UTF-8: " +
-                        (bad.surrogate ? "lone surrogate U+" : "byte 0x") + code +
-                        (bad.surrogate ? " at character " : " at offset ") + std::to_string(bad.place));
-}
 
 // Ctrl-C ends the work: called where the interpreter lock is free.
 void check_signals() {
@@ -50,7 +26,12 @@ class WordCounter {
     std::vector<py::object> held;  // the list may change while the lock is free; what it held does not
     std::vector<Text> raw;
     for (py::handle text : texts) {
-      raw.push_back(text_of(text, texts_ + raw.size() + 1));
+      const auto found = text_of(text.ptr());
+      if (!found) {
+        throw py::type_error("text " + std::to_string(texts_ + raw.size() + 1) + " of the corpus is a " +
+                             Py_TYPE(text.ptr())->tp_name + "; expected str or bytes");
+      }
+      raw.push_back(*found);
       held.push_back(py::reinterpret_borrow<py::object>(text));
     }
     std::uint64_t bytes;
@@ -58,7 +39,7 @@ class WordCounter {
       const py::gil_scoped_release unlocked;
       bytes = count_words(pattern_, raw, tables_, check_signals);
     } catch (const BadText& bad) {
-      refuse(bad, texts_ + bad.text + 1);
+      throw py::value_error("text " + std::to_string(texts_ + bad.text + 1) + " of the corpus: " + described(bad));
     }
     texts_ += raw.size();
     return bytes;

@@ -245,9 +245,9 @@ def test_a_corpus_that_cannot_be_is_refused():
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        (b"caf\xe9", "byte 0xe9 at offset 3"),
-        ("a" * 600_000 + "\nB\ud800", "lone surrogate U+D800 at character 600002"),
-        (b"a\n" * 300_000 + b"\xff", "byte 0xff at offset 600000"),
+        (b"caf\xe9", "not UTF-8: byte 0xe9 at offset 3"),
+        ("a" * 600_000 + "\nB\ud800", "lone surrogate U+D800 at character 600002: not UTF-8"),
+        (b"a\n" * 300_000 + b"\xff", "not UTF-8: byte 0xff at offset 600000"),
     ],
 )
 def test_a_text_that_is_not_utf8_is_named_by_its_number(bad, message):
@@ -255,7 +255,7 @@ def test_a_text_that_is_not_utf8_is_named_by_its_number(bad, message):
     trainer.feed(["un", "deux"])
     with pytest.raises(UserError) as caught:
         trainer.feed([FRENCH * 3000, bad, *[b"\xff"] * 1000])
-    assert str(caught.value) == f"text 4 of the corpus is not UTF-8: {message}"
+    assert str(caught.value) == f"text 4 of the corpus: {message}"
     for call in (trainer.train, lambda: trainer.feed("trois")):
         with pytest.raises(ValueError, match="start again with a new trainer"):
             call()

@@ -230,7 +230,7 @@ def test_a_missing_tokenizer_is_a_user_error(tmp_path):
         (TEXTS, {"pattern": "frensh"}, "no pattern 'frensh'; choose one of french, gpt2"),
         ([], {"vocab_size": 264}, "holds no text"),
         (["", ""], {"vocab_size": 264}, "holds no text"),
-        (["a", "b\ud800"], {}, "text 2 of the corpus is not UTF-8"),
+        (["a", "b\ud800"], {}, "text 2 of the corpus: lone surrogate"),
     ],
 )
 def test_a_training_that_cannot_be_writes_nothing(tmp_path, texts, changes, message):

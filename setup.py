@@ -132,8 +132,8 @@ def bpe_extension() -> Extension:
         sources("bpe*.cpp"),
         depends=sources("*.h", "*.inc"),
         include_dirs=include_paths(),
-        extra_compile_args=compile_flags(),
-        extra_link_args=link_flags(),
+        extra_compile_args=[*compile_flags(), "-pthread"],
+        extra_link_args=[*link_flags(), "-pthread"],
         language="c++",
     )
 

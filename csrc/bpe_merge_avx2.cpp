@@ -1,6 +1,8 @@
 // Merging a word of at most 16 bytes: the ranks of its pairs lie in one register, and the least of them is one
 // instruction. A word costs its merges times the way from one rank to the next, so that way is kept short.
+#if defined(__x86_64__)
 #include <immintrin.h>
+#endif
 
 #include <cstdint>
 

@@ -1,5 +1,7 @@
 // The scanners by masks of two registers of 32 bytes.
+#if defined(__x86_64__)
 #include <immintrin.h>
+#endif
 
 #include <cstdint>
 #include <cstring>

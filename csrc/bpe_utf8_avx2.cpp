@@ -1,6 +1,8 @@
 // UTF-8 by vectors. The check is that of Keiser and Lemire, "Validating UTF-8 in less than one instruction per byte"
 // (2020): three table look-ups on two neighbouring bytes find every fault but a missing third or fourth byte.
+#if defined(__x86_64__)
 #include <immintrin.h>
+#endif
 
 #include <cstdint>
 

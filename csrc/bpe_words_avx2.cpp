@@ -1,5 +1,7 @@
 // Words to ids by the sets of the word cache: a pass that hashes and fetches ahead, then one that compares and writes.
+#if defined(__x86_64__)
 #include <immintrin.h>
+#endif
 
 #include <algorithm>
 #include <cstdint>

@@ -54,7 +54,9 @@ Encoder::Encoder(Model model)
 }
 
 std::size_t Encoder::room(std::size_t size) const {
-  return cutter_.most_bytes(normalizer_.most_bytes(size));
+  // Each stretch between added tokens is normalized by itself.
+  const std::size_t pieces = added_[0].empty() ? 1 : 2 + size / added_[0].back().content.size();
+  return cutter_.most_bytes(normalizer_.most_bytes(size, pieces));
 }
 
 bool Encoder::is_plain(bool special) const {
@@ -225,25 +227,30 @@ std::size_t Encoder::decoded_size(const Id* ids, std::size_t count, bool special
 }
 
 template <class Id>
-void Encoder::decode(const Id* ids, std::size_t count, bool special, char* out, char* end) const {
+bool Encoder::decode(const Id* ids, std::size_t count, bool special, char* out, char* end) const {
   const Byte* const lengths = lengths_[special].data();
   const Beginning* const beginnings = beginnings_.data();
+  const std::size_t most = size();
   for (std::size_t i = 0; i < count; ++i) {
-    const Byte length = lengths[ids[i]];
+    const auto id = static_cast<std::uint64_t>(ids[i]);
+    if (id >= most) return false;
+    const Byte length = lengths[id];
     if (length < kLong && end - out >= 16) [[likely]] {
-      std::memcpy(out, beginnings[ids[i]].bytes, 16);  // more than it has: the next token is written over the rest
+      std::memcpy(out, beginnings[id].bytes, 16);  // more than it has: the next token is written over the rest
       out += length;
     } else if (length) {
-      const std::string& token = tokens_[ids[i]];
+      const std::string& token = tokens_[id];
+      if (static_cast<std::size_t>(end - out) < token.size()) return false;
       std::memcpy(out, token.data(), token.size());
       out += token.size();
     }
   }
+  return out == end;
 }
 
 #define JARVIS_DECODE_OF(Id)                                                                  \
   template std::size_t Encoder::decoded_size(const Id*, std::size_t, bool, std::size_t&) const; \
-  template void Encoder::decode(const Id*, std::size_t, bool, char*, char*) const;
+  template bool Encoder::decode(const Id*, std::size_t, bool, char*, char*) const;
 JARVIS_DECODE_OF(std::uint16_t)
 JARVIS_DECODE_OF(std::uint32_t)
 JARVIS_DECODE_OF(std::uint64_t)

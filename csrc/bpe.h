@@ -63,9 +63,9 @@ class Encoder {
   // not below size(), or `count`.
   template <class Id>
   std::size_t decoded_size(const Id* ids, std::size_t count, bool special, std::size_t& bytes) const;
-  // Those bytes, from `out` to `end`.
+  // Those bytes, from `out` to `end`. False if they are others than were counted.
   template <class Id>
-  void decode(const Id* ids, std::size_t count, bool special, char* out, char* end) const;
+  bool decode(const Id* ids, std::size_t count, bool special, char* out, char* end) const;
 
  private:
   // One call: its text, and where its next id goes.

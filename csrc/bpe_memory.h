@@ -36,7 +36,7 @@ class Memory {
     } else {
       allocate(size);
     }
-    touched_before_ = std::exchange(piece_.touched, piece_.size);
+    piece_.touched = piece_.size;  // until it is known better
   }
   ~Memory() {
     if (!piece_.mapped) {
@@ -56,8 +56,16 @@ class Memory {
   void* start() const { return piece_.start; }
   // Only the first bytes are needed from now on.
   void shrink(std::size_t size) {
-    piece_.touched = std::max(touched_before_, size);
-    if (piece_.mapped) return;
+#if defined(__linux__)
+    if (piece_.mapped) {  // what threads wrote further on, or an earlier call did, goes back to the system
+      constexpr std::size_t kLargePage = 2 << 20;
+      piece_.touched = std::min(piece_.size, (size + kLargePage - 1) / kLargePage * kLargePage);
+      if (piece_.touched < piece_.size) {
+        madvise(static_cast<char*>(piece_.start) + piece_.touched, piece_.size - piece_.touched, MADV_DONTNEED);
+      }
+      return;
+    }
+#endif
     if (void* smaller = std::realloc(piece_.start, std::max<std::size_t>(size, 1))) piece_.start = smaller;
   }
 
@@ -70,7 +78,6 @@ class Memory {
   }
   static inline PieceOfMemory waiting_;
   PieceOfMemory piece_;
-  std::size_t touched_before_ = 0;
 };
 
 }  // namespace jarvis::bpe

@@ -88,7 +88,10 @@ Merger::Merger(const std::vector<std::uint32_t>& base, const std::vector<std::ui
     }
   }
   const std::size_t most_rank = ranks.empty() ? merges.size() / 3 : *std::max_element(ranks.begin(), ranks.end());
-  if (limit <= 65'536 && most_rank < 65'535) {
+  // To the narrow table the pair of the highest id with itself is an empty place.
+  bool narrow = limit <= 65'536 && most_rank < 65'535;
+  for (std::size_t i = 0; i < merges.size(); i += 3) narrow = narrow && (merges[i] & merges[i + 1]) != 0xFFFF;
+  if (narrow) {
     narrow_ = std::make_unique<MergeTable<std::uint16_t>>(merges, ranks);
 #ifdef JARVIS_AVX2_BEGIN
     if (by_byte_ && use_avx2()) small_ = narrow_->narrow(base_);

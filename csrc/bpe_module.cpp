@@ -71,7 +71,10 @@ struct Arguments {
   }
 
  private:
+  unsigned given_ = 0;
   void set(int place, PyObject* value) {
+    if (given_ >> place & 1) throw py::type_error("an argument is given twice");
+    given_ |= 1u << place;
     if (place == 0) object = value;
     if (place == 1) special = truth(value);
     if (place == 2) replace = replaces(value);
@@ -114,12 +117,10 @@ class PyEncoder {
  protected:
   // Ready-made Python integers: a list is then one reference more and one store an id.
   PyObject** numbers() {
-    if (numbers_.empty()) {
-      numbers_.resize(encoder_.size());
-      for (std::size_t i = 0; i < numbers_.size(); ++i) {
-        numbers_[i] = PyLong_FromSize_t(i);
-        if (!numbers_[i]) throw py::error_already_set();
-      }
+    while (numbers_.size() < encoder_.size()) {
+      PyObject* const number = PyLong_FromSize_t(numbers_.size());
+      if (!number) throw py::error_already_set();
+      numbers_.push_back(number);
     }
     return numbers_.data();
   }
@@ -198,7 +199,7 @@ class TypedEncoder final : public PyEncoder {
       return with_ids_of(arguments.object, request_of(arguments), small, large);
     } catch (const BadText& bad) {
       if (!arguments.replace) throw py::value_error(described(bad));
-      const py::object whole = replaced(arguments.object);
+      const py::object whole = HeldText(arguments.object).replaced();
       return with_ids_of(whole.ptr(), request_of(arguments), small, large);
     }
   }
@@ -254,7 +255,7 @@ class TypedEncoder final : public PyEncoder {
         if (!arguments.replace) throw py::value_error("text " + std::to_string(bad.text) + ": " + described(bad));
         for (std::size_t i = bad.text; i < size; ++i) {
           if (is_valid(texts[i])) continue;
-          const py::object whole = replaced(PySequence_Fast_GET_ITEM(sequence.ptr(), static_cast<Py_ssize_t>(i)));
+          const py::object whole = held[i].replaced();
           held[i] = HeldText(whole.ptr());
           texts[i] = held[i].text();
         }
@@ -357,8 +358,12 @@ py::bytes bytes_of(const Encoder& encoder, const py::array& array, bool special)
   auto bytes = py::reinterpret_steal<py::bytes>(PyBytes_FromStringAndSize(nullptr, static_cast<py::ssize_t>(size)));
   if (!bytes) throw py::error_already_set();
   char* const out = PyBytes_AS_STRING(bytes.ptr());
-  const py::gil_scoped_release unlocked;
-  encoder.decode(ids, count, special, out, out + size);
+  bool whole;
+  {
+    const py::gil_scoped_release unlocked;
+    whole = encoder.decode(ids, count, special, out, out + size);
+  }
+  if (!whole) throw std::runtime_error("the ids changed while they were decoded");
   return bytes;
 }
 
@@ -403,6 +408,7 @@ PyObject* get_template(PyObject* self, void*) {
 
 int set_template(PyObject* self, PyObject* value, void*) {
   PyObject* const done = guarded([&]() -> PyObject* {
+    if (!value) throw py::type_error("the template cannot be deleted");
     auto [before, after] =
         py::handle(value).cast<std::pair<std::vector<std::uint32_t>, std::vector<std::uint32_t>>>();
     PyEncoder& encoder = encoder_of(self);

@@ -395,9 +395,9 @@ std::string_view Normalizer::apply(std::string_view text, Buffers& buffers) cons
   return text;
 }
 
-std::size_t Normalizer::most_bytes(std::size_t size) const {
+std::size_t Normalizer::most_bytes(std::size_t size, std::size_t pieces) const {
   for (const NormalizerStep& step : steps_) {
-    size = step.kind == Kind::prepend ? size + (size > 0) * step.to.size() : size * growth_of(step);
+    size = step.kind == Kind::prepend ? size + pieces * step.to.size() : size * growth_of(step);
   }
   return size;
 }

@@ -36,7 +36,7 @@ class Normalizer {
   // Valid UTF-8, normalized: the text itself where it is so already.
   std::string_view apply(std::string_view text, Buffers& buffers) const;
   // At most how many bytes a text of `size` bytes becomes.
-  std::size_t most_bytes(std::size_t size) const;
+  std::size_t most_bytes(std::size_t size, std::size_t pieces) const;
   // Whether a text may be normalized in parts that begin at an ASCII letter after a newline, or at a space after an ASCII
   // letter; `mark`, if any, is what a space may become.
   bool in_parts(const std::string& mark) const;

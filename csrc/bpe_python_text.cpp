@@ -27,14 +27,12 @@ std::string described(const BadText& bad) {
   return "not UTF-8: byte 0x" + std::string(code) + " at offset " + std::to_string(bad.place);
 }
 
-py::object replaced(py::handle object) {
+py::object HeldText::replaced() const {
   PyObject* made;
-  if (PyUnicode_Check(object.ptr())) {
-    made = PyUnicode_AsEncodedString(object.ptr(), "utf-8", "replace");
+  if (object_ && PyUnicode_Check(object_)) {
+    made = PyUnicode_AsEncodedString(object_, "utf-8", "replace");
   } else {
-    const HeldText held(object.ptr());
-    made = PyUnicode_DecodeUTF8(static_cast<const char*>(held.text().data),
-                                static_cast<Py_ssize_t>(held.text().length), "replace");
+    made = PyUnicode_DecodeUTF8(static_cast<const char*>(text_.data), static_cast<Py_ssize_t>(text_.length), "replace");
   }
   if (!made) throw py::error_already_set();
   return py::reinterpret_steal<py::object>(made);

@@ -19,24 +19,32 @@ std::optional<Text> text_of(PyObject* object);
 // What is wrong with a text, and where.
 std::string described(const BadText& bad);
 
-// What Python's codecs make of a text with `replace`, as a str or as bytes of UTF-8.
-py::object replaced(py::handle object);
-
 // A text with what keeps it in memory.
 class HeldText {
  public:
   explicit HeldText(PyObject* object) {
     if (const auto text = text_of(object)) {
       text_ = *text;
-    } else if (PyObject_CheckBuffer(object)) {
-      if (PyObject_GetBuffer(object, &buffer_, PyBUF_SIMPLE) != 0) throw py::error_already_set();
-      text_ = {buffer_.buf, static_cast<std::size_t>(buffer_.len), Text::Kind::utf8};
+      Py_INCREF(object);
+      object_ = object;
       return;
-    } else {
-      throw py::type_error(std::string("a text is a str, bytes or a buffer of bytes, not ") + Py_TYPE(object)->tp_name);
     }
-    Py_INCREF(object);
-    object_ = object;
+    const std::string name = Py_TYPE(object)->tp_name;
+    if (!PyObject_CheckBuffer(object)) throw py::type_error("a text is a str, bytes or a buffer of bytes, not " + name);
+    if (PyObject_GetBuffer(object, &buffer_, PyBUF_CONTIG_RO | PyBUF_FORMAT) != 0) throw py::error_already_set();
+    if (buffer_.itemsize != 1) {
+      const std::string size = std::to_string(buffer_.itemsize);
+      PyBuffer_Release(&buffer_);
+      throw py::type_error("a text is a str, bytes or a buffer of bytes, not a " + name + " of " + size + "-byte items");
+    }
+    if (!buffer_.readonly) {  // it could be written to while the interpreter lock is free
+      object_ = PyBytes_FromStringAndSize(static_cast<const char*>(buffer_.buf), buffer_.len);
+      PyBuffer_Release(&buffer_);
+      if (!object_) throw py::error_already_set();
+      text_ = *text_of(object_);
+      return;
+    }
+    text_ = {buffer_.buf, static_cast<std::size_t>(buffer_.len), Text::Kind::utf8};
   }
   HeldText(HeldText&& other) noexcept : text_(other.text_), object_(other.object_), buffer_(other.buffer_) {
     other.object_ = nullptr;
@@ -53,6 +61,8 @@ class HeldText {
     if (buffer_.obj) PyBuffer_Release(&buffer_);
   }
   const Text& text() const { return text_; }
+  // What Python's codecs make of it with `replace`, as a str or as bytes of UTF-8.
+  py::object replaced() const;
 
  private:
   Text text_;

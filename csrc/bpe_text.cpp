@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstring>
 #include <exception>
+#include <system_error>
 #include <thread>
 
 namespace jarvis::bpe {
@@ -220,8 +221,15 @@ Id* encode_texts(const Encoder& encoder, const std::vector<Text>& texts, const R
     }
   };
   std::vector<std::thread> threads;
-  for (std::size_t i = 1; i < parts.size(); ++i) threads.emplace_back(run, i);
+  threads.reserve(parts.size());
+  std::size_t started = 1;
+  try {
+    for (; started < parts.size(); ++started) threads.emplace_back(run, started);
+  } catch (const std::system_error&) {
+    // No more threads are to be had: this one does the rest.
+  }
   if (!parts.empty()) run(0);
+  for (std::size_t i = started; i < parts.size(); ++i) run(i);
   for (std::thread& thread : threads) thread.join();
   offsets[0] = 0;
   for (std::size_t i = 0; i < parts.size(); ++i) {

@@ -23,6 +23,7 @@ class WordCounter {
 
   // The bytes of UTF-8 in the texts. A refused text leaves the counts half done.
   std::uint64_t add(const py::list& texts) {
+    const Busy busy(*this);
     std::vector<py::object> held;  // the list may change while the lock is free; what it held does not
     std::vector<Text> raw;
     for (py::handle text : texts) {
@@ -46,6 +47,7 @@ class WordCounter {
   }
 
   Learnt learn(const TrainingSettings& settings, const py::object& progress) {
+    const Busy busy(*this);
     Learnt learnt;
     {
       const py::gil_scoped_release unlocked;
@@ -60,16 +62,34 @@ class WordCounter {
   }
 
   std::size_t distinct() {
-    gather();
-    return tables_[0].size();
+    if (!busy_) {
+      gather();
+      distinct_ = tables_[0].size();
+    }
+    return distinct_;
   }
-  std::size_t memory() const {
-    std::size_t bytes = 0;
-    for (const WordCounts& table : tables_) bytes += table.memory();
-    return bytes;
+  std::size_t memory() {
+    if (!busy_) {
+      memory_ = 0;
+      for (const WordCounts& table : tables_) memory_ += table.memory();
+    }
+    return memory_;
   }
 
  private:
+  // While the tables change, with the interpreter lock free, another thread is told the last numbers, or refused.
+  class Busy {
+   public:
+    explicit Busy(WordCounter& counter) : counter_(counter) {
+      if (counter.busy_) throw std::runtime_error("the trainer is at work in another thread; wait for it");
+      counter.busy_ = true;
+    }
+    Busy(const Busy&) = delete;
+    ~Busy() { counter_.busy_ = false; }
+
+   private:
+    WordCounter& counter_;
+  };
   void gather() {
     for (std::size_t i = 1; i < tables_.size(); ++i) {
       if (tables_[i].size()) tables_[0].absorb(std::exchange(tables_[i], WordCounts()));
@@ -78,7 +98,8 @@ class WordCounter {
 
   const Pattern pattern_;
   std::vector<WordCounts> tables_;
-  std::size_t texts_ = 0;
+  std::size_t texts_ = 0, distinct_ = 0, memory_ = 0;
+  bool busy_ = false;
 };
 
 // The text that stands for a token's bytes in a vocabulary: a character of `alphabet` for each.

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 
 #include "bpe_blocks.h"
@@ -220,7 +221,12 @@ class Reading {
   std::uint64_t run(std::vector<WordCounts>& tables) {
     const std::size_t threads = std::max<std::size_t>(1, std::min(tables.size(), last_group_.load()));
     std::vector<std::thread> others;
-    for (std::size_t i = 1; i < threads; ++i) others.emplace_back([&, i] { work(tables[i], false); });
+    others.reserve(threads);
+    try {
+      for (std::size_t i = 1; i < threads; ++i) others.emplace_back([&, i] { work(tables[i], false); });
+    } catch (const std::system_error&) {
+      // No more threads are to be had: those that are there do all the work.
+    }
     work(tables[0], true);
     for (std::thread& other : others) other.join();
     if (failure_) std::rethrow_exception(failure_);

@@ -64,6 +64,8 @@ def write_shards(
     interrupted is found beside `out` and gone on with, to the same bytes.
     UserError where `out` is taken or there is no text; whatever the documents' reader raises.
     """
+    if tokens_per_shard < 1:
+        raise UserError(f"{tokens_per_shard} tokens per shard; expected 1 or more")
     if not 0 <= validation_fraction < 1:
         raise UserError(f"the validation fraction is {validation_fraction}; expected 0 (none) or a part of 1, as 0.01")
     settings = {

@@ -10,6 +10,7 @@ import json
 import mmap
 import os
 import re
+import stat
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -94,6 +95,8 @@ def encode_files(
 
 
 def _size(path: Path) -> int:
+    if path.is_dir():
+        raise UserError(f"{path} is a folder; give the files in it")
     try:
         return path.stat().st_size
     except FileNotFoundError as error:
@@ -103,7 +106,11 @@ def _size(path: Path) -> int:
 def _encoded(encoder: BpeEncoder, path: Path, special: bool, errors: Errors) -> Iterator[tuple[np.ndarray, int]]:
     """The ids of each piece of a file, and how many bytes it has."""
     with path.open("rb") as file:
-        if os.fstat(file.fileno()).st_size == 0:
+        state = os.fstat(file.fileno())
+        if not stat.S_ISREG(state.st_mode) or state.st_size == 0:  # a pipe, or a file that is made as it is read
+            whole = file.read()
+            if whole:
+                yield _encode_piece(encoder, memoryview(whole), 0, path, special, errors), len(whole)
             return
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text, memoryview(text) as view:
             begin = 0

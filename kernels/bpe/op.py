@@ -81,7 +81,7 @@ class BpeEncoder:
             raise ValueError(f"a tiktoken rank file needs the cpp backend: {self.why_not or 'none other can read it'}")
         self.native = self.backend == "cpp"
         self._core = _core(module, self._file) if self.native and module else None
-        self.n_threads = n_threads
+        self._n_threads = n_threads
         threads = _threads(n_threads)
         if self._core is not None:
             self._core.threads = threads
@@ -101,6 +101,19 @@ class BpeEncoder:
         pattern holds what our matcher has not, or the extension is not built: no other backend reads these files.
         """
         return cls(packed(path, pattern, special_tokens or {}))
+
+    @property
+    def n_threads(self) -> int | None:
+        """How many threads a long text or a batch may take; None stands for the cores of this process."""
+        return self._n_threads
+
+    @n_threads.setter
+    def n_threads(self, value: int | None) -> None:
+        threads = _threads(value)
+        self._n_threads = value
+        if self._core is not None:
+            self._core.threads = threads
+            self._core.source = self._raw, value
 
     def _bind_hot_methods(self, core: Any) -> None:
         # One call of a line of text takes half a microsecond: a frame of Python's around it would be a third of that.
@@ -165,7 +178,8 @@ class BpeEncoder:
         as_lists: bool = False,
     ) -> tuple[np.ndarray, np.ndarray] | list[list[int]]:
         """(ids of all texts one after the other, int64 offsets of length len(texts) + 1); or a list of ids a text."""
-        if isinstance(texts, (str, bytes, bytearray, memoryview)):
+        one_text = isinstance(texts, (str, bytes, bytearray, memoryview, mmap.mmap))
+        if one_text or (isinstance(texts, np.ndarray) and texts.dtype.kind in "uib"):
             raise TypeError("encode_batch takes a sequence of texts, not one text")
         if template:
             _ = self.template  # refused where the file has none

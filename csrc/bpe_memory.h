@@ -36,7 +36,7 @@ class Memory {
     } else {
       allocate(size);
     }
-    piece_.touched = piece_.size;  // until it is known better
+    before_ = std::exchange(piece_.touched, piece_.size);  // until it is known better
   }
   ~Memory() {
     if (!piece_.mapped) {
@@ -57,11 +57,15 @@ class Memory {
   // Only the first bytes are needed from now on.
   void shrink(std::size_t size) {
 #if defined(__linux__)
-    if (piece_.mapped) {  // what threads wrote further on, or an earlier call did, goes back to the system
+    if (piece_.mapped) {
+      // Threads wrote as much again further on. Of a large array that goes back to the system; of a small one it stays
+      // for the next call: to clear large pages anew can take longer than to encode.
       constexpr std::size_t kLargePage = 2 << 20;
-      piece_.touched = std::min(piece_.size, (size + kLargePage - 1) / kLargePage * kLargePage);
-      if (piece_.touched < piece_.size) {
-        madvise(static_cast<char*>(piece_.start) + piece_.touched, piece_.size - piece_.touched, MADV_DONTNEED);
+      piece_.touched = std::max(before_, 2 * size);
+      const std::size_t kept = (size + kLargePage - 1) / kLargePage * kLargePage;
+      if (piece_.touched > kWaiting && kept < piece_.size) {
+        madvise(static_cast<char*>(piece_.start) + kept, piece_.size - kept, MADV_DONTNEED);
+        piece_.touched = kept;
       }
       return;
     }
@@ -78,6 +82,7 @@ class Memory {
   }
   static inline PieceOfMemory waiting_;
   PieceOfMemory piece_;
+  std::size_t before_ = 0;  // what earlier calls touched
 };
 
 }  // namespace jarvis::bpe

@@ -1,4 +1,4 @@
-// Causal attention on pointers: what bindings.cpp hands over. No torch here.
+// Causal attention on pointers: what attention_bindings.cpp hands over. No torch here.
 // The maths, the tiles and the traffic: docs/attention.md.
 #pragma once
 

@@ -13,8 +13,8 @@
 #ifdef JARVIS_AVX2_BEGIN
 #include <immintrin.h>
 
-JARVIS_AVX2_BEGIN
 #define JARVIS_AVX2 1
+JARVIS_AVX2_BEGIN
 namespace jarvis::attention::avx2 {
 namespace {
 #include "lanes.inc"

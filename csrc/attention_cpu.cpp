@@ -28,8 +28,15 @@ void forward_rows(const Forward<Number>& args, int64_t b, int64_t h, int64_t beg
 template <class Number>
 void backward_head(const Backward<Number>& args, int64_t b, int64_t h);
 }  // namespace avx2
+namespace avx512 {
+template <class Number>
+void forward_rows(const Forward<Number>& args, int64_t b, int64_t h, int64_t begin, int64_t end);
+template <class Number>
+void backward_head(const Backward<Number>& args, int64_t b, int64_t h);
+}  // namespace avx512
 #else
 namespace avx2 = portable;
+namespace avx512 = portable;
 #endif
 
 namespace {
@@ -58,7 +65,7 @@ void for_each_task(int64_t tasks, int64_t flops_per_task, const Body& body) {
 
 template <class Number>
 void forward_cpu(const Forward<Number>& a) {
-  const auto rows = use_avx2() ? avx2::forward_rows<Number> : portable::forward_rows<Number>;
+  const auto rows = choose(portable::forward_rows<Number>, avx2::forward_rows<Number>, avx512::forward_rows<Number>);
   const int64_t heads = a.B * a.H;
   // A head a task; with few heads and many rows, blocks of rows, the longest (the last) first.
   const int64_t blocks = heads >= 2 * thread_count() ? 1 : std::max<int64_t>(1, a.T / kRowsPerTask);
@@ -72,7 +79,7 @@ void forward_cpu(const Forward<Number>& a) {
 
 template <class Number>
 void backward_cpu(const Backward<Number>& a) {
-  const auto head = use_avx2() ? avx2::backward_head<Number> : portable::backward_head<Number>;
+  const auto head = choose(portable::backward_head<Number>, avx2::backward_head<Number>, avx512::backward_head<Number>);
   // One task a key head: the queries that share it add to the same dk and dv, in a fixed order.
   const int64_t flops = 10 * a.T * a.S * a.D * (a.Hkv > 0 ? a.H / a.Hkv : 0);
   for_each_task(a.B * a.Hkv, flops, [&](int64_t task) { head(a, task / a.Hkv, task % a.Hkv); });

@@ -1,7 +1,8 @@
 // What every CPU kernel needs: the instruction set to use, torch's threads, a vector of floats. No torch here.
 //
-// A kernel is written once, on `Floats` (GCC and Clang vectors), in a .inc file, and compiled twice: by x_cpu.cpp for
-// any processor (namespace portable) and by x_avx2.cpp under a target pragma (namespace avx2). x_cpu.cpp chooses.
+// A kernel is written once, on `Lanes` (GCC and Clang vectors, lanes.inc), in a .inc file, and compiled three times: by
+// x_cpu.cpp for any processor (namespace portable), by x_avx2.cpp and x_avx512.cpp under a target pragma (namespaces of
+// these names). x_cpu.cpp chooses.
 #pragma once
 
 #include <cstdint>
@@ -31,5 +32,11 @@ struct bfloat16 {
 struct float16 {
   uint16_t bits;
 };
+
+// The function to run, of the three that one source was compiled to.
+template <class Function>
+inline Function* choose(Function* portable, Function* avx2, Function* avx512) {
+  return use_avx512() ? avx512 : use_avx2() ? avx2 : portable;
+}
 
 }  // namespace jarvis

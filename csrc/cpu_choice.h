@@ -7,21 +7,21 @@
 #include <string>
 #include <string_view>
 
-// Opens and closes the part of a file that is compiled for AVX2. Standard headers go before it: an inline function of
+// Opens and closes the part of a file that is compiled for AVX2, for AVX-512. Standard headers go before it: an inline function of
 // theirs compiled for AVX2 could be the copy that the linker keeps for everybody.
 #if defined(__x86_64__) && defined(__clang__)
 #define JARVIS_AVX2_BEGIN \
   _Pragma("clang attribute push(__attribute__((target(\"avx2,fma,f16c,bmi,bmi2,popcnt\"))), apply_to = function)")
 #define JARVIS_AVX2_END _Pragma("clang attribute pop")
 #define JARVIS_AVX512_BEGIN \
-  _Pragma("clang attribute push(__attribute__((target(\"avx2,bmi,bmi2,popcnt,avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vbmi2\"))), apply_to = function)")
+  _Pragma("clang attribute push(__attribute__((target(\"avx2,fma,f16c,bmi,bmi2,popcnt,avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vbmi2\"))), apply_to = function)")
 #define JARVIS_AVX512_END _Pragma("clang attribute pop")
 #elif defined(__x86_64__)
 #define JARVIS_AVX2_BEGIN _Pragma("GCC push_options") _Pragma("GCC target(\"avx2,fma,f16c,bmi,bmi2,popcnt\")")
 #define JARVIS_AVX2_END _Pragma("GCC pop_options")
 #define JARVIS_AVX512_BEGIN \
   _Pragma("GCC push_options")  \
-  _Pragma("GCC target(\"avx2,bmi,bmi2,popcnt,avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vbmi2\")")
+  _Pragma("GCC target(\"avx2,fma,f16c,bmi,bmi2,popcnt,avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vbmi2\")")
 #define JARVIS_AVX512_END _Pragma("GCC pop_options")
 #endif
 
@@ -75,7 +75,7 @@ inline InstructionSet instruction_set() {
   return chosen;
 }
 
-// True: run the AVX2 code, unless there is some for AVX-512.
+// Run the AVX2 code (unless there is some for AVX-512); run that for AVX-512.
 inline bool use_avx2() { return instruction_set() >= InstructionSet::avx2; }
 inline bool use_avx512() { return instruction_set() == InstructionSet::avx512; }
 

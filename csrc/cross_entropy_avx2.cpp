@@ -7,6 +7,9 @@
 #include "cross_entropy.h"
 
 #ifdef JARVIS_AVX2_BEGIN
+#include <immintrin.h>
+
+#define JARVIS_AVX2 1
 JARVIS_AVX2_BEGIN
 namespace jarvis::cross_entropy::avx2 {
 namespace {

@@ -18,13 +18,17 @@ namespace {
 #ifdef JARVIS_AVX2_BEGIN
 namespace avx2 {
 void some_rows(const Rows& a, int64_t first, int64_t last);
-}
+}  // namespace avx2
+namespace avx512 {
+void some_rows(const Rows& a, int64_t first, int64_t last);
+}  // namespace avx512
 #else
 namespace avx2 = portable;
+namespace avx512 = portable;
 #endif
 
 void rows_cpu(const Rows& a) {
-  const auto rows = use_avx2() ? avx2::some_rows : portable::some_rows;
+  const auto rows = choose(portable::some_rows, avx2::some_rows, avx512::some_rows);
   constexpr int64_t kValuesPerTask = 16384;  // below this a second thread costs more than it brings
   const int64_t grain = std::max<int64_t>(1, kValuesPerTask / std::max<int64_t>(1, a.columns));
   parallel_for(0, a.rows, grain, [&](int64_t first, int64_t last) { rows(a, first, last); });

@@ -7,6 +7,9 @@
 #include "layernorm.h"
 
 #ifdef JARVIS_AVX2_BEGIN
+#include <immintrin.h>
+
+#define JARVIS_AVX2 1
 JARVIS_AVX2_BEGIN
 namespace jarvis::layernorm::avx2 {
 namespace {

@@ -23,8 +23,15 @@ void forward_rows(const Forward<T>& a, int64_t first, int64_t last);
 template <class T>
 void backward_rows(const Backward<T>& a, int64_t first, int64_t last, float* dweight, float* dbias);
 }  // namespace avx2
+namespace avx512 {
+template <class T>
+void forward_rows(const Forward<T>& a, int64_t first, int64_t last);
+template <class T>
+void backward_rows(const Backward<T>& a, int64_t first, int64_t last, float* dweight, float* dbias);
+}  // namespace avx512
 #else
 namespace avx2 = portable;
+namespace avx512 = portable;
 #endif
 
 namespace {
@@ -41,14 +48,14 @@ int64_t scratch_size(int64_t rows, int64_t columns) { return n_parts(rows, colum
 
 template <class T>
 void forward_cpu(const Forward<T>& a) {
-  const auto rows = use_avx2() ? avx2::forward_rows<T> : portable::forward_rows<T>;
+  const auto rows = choose(portable::forward_rows<T>, avx2::forward_rows<T>, avx512::forward_rows<T>);
   const int64_t grain = std::max<int64_t>(1, kValuesPerTask / std::max<int64_t>(1, a.columns));
   parallel_for(0, a.rows, grain, [&](int64_t first, int64_t last) { rows(a, first, last); });
 }
 
 template <class T>
 void backward_cpu(const Backward<T>& a) {
-  const auto rows = use_avx2() ? avx2::backward_rows<T> : portable::backward_rows<T>;
+  const auto rows = choose(portable::backward_rows<T>, avx2::backward_rows<T>, avx512::backward_rows<T>);
   const int64_t parts = n_parts(a.rows, a.columns), C = a.columns;
   const auto part = [&](int64_t p) {
     float* dweight = a.scratch + p * 2 * C;

@@ -191,7 +191,7 @@ def describe_tokenizer(path: Path) -> str:
 def machine() -> dict[str, str]:
     facts = {"python": platform.python_version(), "torch": torch.__version__, "threads": str(torch.get_num_threads())}
     if backends.missing_ops() is None:
-        facts["cpu"] = "AVX2" if torch.ops.jarvis_nano.cpu_avx2() else "portable"
+        facts["cpu"] = {"portable": "portable", "avx2": "AVX2", "avx512": "AVX-512"}[backends.instruction_set()]
     facts["gpu"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     return facts
 

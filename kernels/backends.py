@@ -211,6 +211,14 @@ def is_built(op: Op, backend: str) -> bool:
     return backend == "reference" or missing_ops() is None
 
 
+def instruction_set() -> str:
+    """What the compiled CPU kernels use on this processor: portable, avx2 or avx512 (JARVIS_NANO_CPU forces one)."""
+    reason = missing_ops()
+    if reason:
+        raise UserError(reason)
+    return ("portable", "avx2", "avx512")[torch.ops.jarvis_nano.cpu_instruction_set()]
+
+
 def has_cuda_kernels() -> bool:
     """Whether the compiled module holds CUDA kernels (with or without a GPU to run them)."""
     if missing_ops():

@@ -155,5 +155,5 @@ def test_nothing_swallows_every_exception():
 
 def test_torch_is_included_by_the_bindings_alone():
     for file in sorted((ROOT / "csrc").iterdir()):
-        if file.suffix in (".h", ".inc", ".cpp", ".cu") and file.name != "bindings.cpp":
+        if file.suffix in (".h", ".inc", ".cpp", ".cu") and "bindings" not in file.name:
             assert "#include <torch" not in file.read_text(encoding="utf-8"), file.name

@@ -20,7 +20,7 @@ def op() -> dict:
     blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     names: dict = {}
     exec(compile("\n".join(blocks), str(PAGE), "exec"), names)
-    # What a section of bindings.cpp does for a real op.
+    # What <op>_bindings.cpp does for a real op.
     backends.LIBRARY.impl("scaled_relu", lambda x, factor: torch.relu(x) * factor, "CPU")
     backward = lambda dy, x, factor: torch.where(x > 0, dy * factor, 0.0)  # noqa: E731
     backends.LIBRARY.impl("scaled_relu_backward", backward, "CPU")
@@ -56,7 +56,7 @@ def test_a_backend_that_cannot_run_says_so(op):
 
 def test_every_file_and_function_that_the_page_names_is_there():
     root = PAGE.parents[1]
-    bindings = (root / "csrc/bindings.cpp").read_text(encoding="utf-8")
+    bindings = "".join(path.read_text(encoding="utf-8") for path in (root / "csrc").glob("*bindings.*"))
     for name in ("dense(", "allocate_like(", "pointer<", "STD_TORCH_CHECK", "TORCH_BOX"):
         assert name in PAGE.read_text(encoding="utf-8")
         assert name in bindings

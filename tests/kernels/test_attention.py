@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from functools import cache
 from types import SimpleNamespace
 
 import error_rule
+import instruction_sets
 import pytest
 import torch
 import torch.nn.functional as F
@@ -397,12 +395,6 @@ def test_the_raw_op_checks_before_it_reads_memory():
             broken()
 
 
-def test_portable_code_obeys_the_same_rule():
-    needs("cpp")
-    program = (
-        "import sys, pytest, torch\nimport jarvis_nano._ops\nassert torch.ops.jarvis_nano.cpu_avx2() == 0\n"
-        f"sys.exit(pytest.main(['-qx', '-p', 'no:cacheprovider', {__file__!r}, '-k', 'error and cpp and both']))"
-    )
-    environment = {**os.environ, "JARVIS_NANO_CPU": "portable"}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+@pytest.mark.parametrize("instructions", instruction_sets.NAMES)
+def test_each_instruction_set_obeys_the_same_rule(instructions):
+    instruction_sets.pass_with(instructions, __file__, "error and cpp and both")

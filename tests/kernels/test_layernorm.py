@@ -8,6 +8,7 @@ import sys
 from functools import partial
 
 import error_rule
+import instruction_sets
 import pytest
 import torch
 import torch.nn.functional as F
@@ -321,18 +322,9 @@ def test_fake_tensors_on_cuda_pass_through_the_linked_op():
     assert (y.device.type, total.dtype, y.shape) == ("cuda", torch.float16, (4, 8))
 
 
-@pytest.mark.parametrize(("instructions", "avx2"), [("portable", 0), ("avx2", 1)])
-def test_each_instruction_set_obeys_the_same_rule(instructions, avx2):
-    if avx2 and not torch.ops.jarvis_nano.cpu_avx2():
-        pytest.skip("no AVX2 here")
-    program = (
-        "import sys, pytest, torch\nfrom jarvis_nano.kernels import backends\nassert not backends.missing_ops()\n"
-        f"assert torch.ops.jarvis_nano.cpu_avx2() == {avx2}\n"
-        f"sys.exit(pytest.main(['-qx', '-p', 'no:cacheprovider', {__file__!r}, '-k', 'cpp and (error or strides)']))"
-    )
-    environment = {**os.environ, "JARVIS_NANO_CPU": instructions}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
+@pytest.mark.parametrize("instructions", instruction_sets.NAMES)
+def test_each_instruction_set_obeys_the_same_rule(instructions):
+    instruction_sets.pass_with(instructions, __file__, "cpp and (error or strides)")
 
 
 def test_a_mistyped_instruction_set_is_refused():

@@ -1,0 +1,27 @@
+// LayerNorm's rows, compiled for AVX-512.
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#include "cpu.h"
+#include "layernorm.h"
+
+#ifdef JARVIS_AVX512_BEGIN
+#include <immintrin.h>
+
+#define JARVIS_AVX512 1
+JARVIS_AVX512_BEGIN
+namespace jarvis::layernorm::avx512 {
+namespace {
+#include "lanes.inc"
+#include "halves.inc"
+}
+#include "layernorm_rows.inc"
+
+template void forward_rows(const Forward<float>&, int64_t, int64_t);
+template void forward_rows(const Forward<bfloat16>&, int64_t, int64_t);
+template void backward_rows(const Backward<float>&, int64_t, int64_t, float*, float*);
+template void backward_rows(const Backward<bfloat16>&, int64_t, int64_t, float*, float*);
+}  // namespace jarvis::layernorm::avx512
+JARVIS_AVX512_END
+#endif

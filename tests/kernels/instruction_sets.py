@@ -1,0 +1,29 @@
+"""A file's tests again, in a process of their own that is held to one instruction set."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from jarvis_nano.kernels import backends
+
+NAMES = ("portable", "avx2", "avx512")
+
+
+def pass_with(instructions: str, file: str, expression: str) -> None:
+    """Run the tests of `file` that `expression` (pytest -k) selects; skips where the processor lacks `instructions`."""
+    if backends.missing_ops():
+        pytest.skip(backends.missing_ops())
+    if NAMES.index(instructions) > NAMES.index(backends.instruction_set()):
+        pytest.skip(f"this processor has {backends.instruction_set()} at most")
+    program = (
+        "import sys, pytest, torch\nfrom jarvis_nano.kernels import backends\n"
+        f"assert backends.missing_ops() is None and backends.instruction_set() == {instructions!r}\n"
+        f"sys.exit(pytest.main(['-qx', '-p', 'no:cacheprovider', {file!r}, '-k', {expression!r}]))"
+    )
+    environment = {**os.environ, "JARVIS_NANO_CPU": instructions}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -90,8 +90,9 @@ void with_attention_type(const Tensor& q, const Body& body) {
   }
   if (dtype == ScalarType::Float) return body(float{});
   if (dtype == ScalarType::BFloat16) return body(bfloat16{});
-  STD_TORCH_CHECK(false, "causal_attention: q has a dtype that this kernel does not take (float32, bfloat16); use "
-                         "backend='reference'");
+  if (dtype == ScalarType::Half) return body(float16{});
+  STD_TORCH_CHECK(false, "causal_attention: q has a dtype that this kernel does not take (float32, bfloat16, float16); "
+                         "use backend='reference'");
 }
 
 template <class T>
@@ -103,7 +104,7 @@ void attention_forward_on(const Tensor& q, const attention::Forward<T>& args) {
       return attention::forward_cuda(args, stream_of(q));
     }
 #endif
-  if constexpr (!std::is_same_v<T, float16>) attention::forward_cpu(args);
+  attention::forward_cpu(args);
 }
 
 template <class T>
@@ -116,7 +117,7 @@ void attention_backward_on(const Tensor& q, const attention::Backward<T>& args) 
       return attention::backward_cuda(args, pointer<float>(scratch), stream_of(q));
     }
 #endif
-  if constexpr (!std::is_same_v<T, float16>) attention::backward_cpu(args);
+  attention::backward_cpu(args);
 }
 
 // -> out (B, H, T, D), lse (B, H, T) float32

@@ -61,6 +61,7 @@ def main() -> None:
     asked = parser.parse_args()
     import step_peers
     import torch
+    import torch._dynamo  # an optimizer imports it: 160 MB
 
     from jarvis_nano.training.allocator import keep_freed_memory
 

@@ -4,11 +4,12 @@
     JARVIS_NANO_BENCH=all pytest benchmarks/bench_train_step.py --benchmark-only     # also torch.compile, transformers
 
 In turns within one process all have our setting of the allocator (docs/training.md); in turns between processes eager
-has glibc's own, as a user of plain torch has it, and ours its own again, or glibc's too.
+has glibc's own, as a user of plain torch has it, and ours its own; with "all" also glibc's.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import statistics
 import time
@@ -20,9 +21,8 @@ import torch
 from conftest import compete, ratios, speed
 from step_process import StepProcess
 
-from jarvis_nano.training.allocator import keep_freed_memory
-
-RIVALS = ("eager", "products", *(("compile", "transformers") if os.environ.get("JARVIS_NANO_BENCH") == "all" else ()))
+ALL = os.environ.get("JARVIS_NANO_BENCH") == "all"
+RIVALS = ("eager", "products", *(("compile", "transformers") if ALL else ()))
 MEMORY_STEPS = 4
 
 
@@ -42,41 +42,35 @@ def record(benchmark, times: dict[str, list[float]], size: str) -> None:
 
 @pytest.mark.parametrize("size", step_peers.SIZES)
 def test_step_with_the_same_allocator(benchmark, size):
-    keep_freed_memory()
     peers = {name: seconds_of(step_peers.PEERS[name](size)) for name in (*RIVALS, "ours")}
     record(benchmark, compete(benchmark, peers), size)
 
 
 @pytest.mark.parametrize("size", step_peers.SIZES)
 def test_step_with_glibc_own_allocator(benchmark, size):
-    n = torch.get_num_threads()
-    with (
-        StepProcess("eager", size, keep=False, threads=n) as eager,
-        StepProcess("ours", size, keep=False, threads=n) as plain,
-        StepProcess("ours", size, keep=True, threads=n) as ours,
-    ):
-        record(
-            benchmark,
-            compete(benchmark, {"eager": eager.step, "ours_without_setting": plain.step, "ours": ours.step}),
-            size,
-        )
+    with contextlib.ExitStack() as running:
+
+        def process(peer: str, keep: bool) -> Callable[[], float]:
+            return running.enter_context(StepProcess(peer, size, keep=keep, threads=torch.get_num_threads())).step
+
+        peers = {"eager": process("eager", False)}
+        if ALL:
+            peers["ours_without_setting"] = process("ours", False)
+        peers["ours"] = process("ours", True)
+        record(benchmark, compete(benchmark, peers), size)
 
 
-@pytest.mark.parametrize("size", step_peers.SIZES)
+@pytest.mark.parametrize("size", step_peers.SIZES if ALL else ["L"])
 def test_peak_memory(benchmark, size):
     """MB beyond what the imports hold, after some steps: weights, moments, gradients, activations, scratch."""
-    peak = {}
-    for peer, keep in (("ours", True), ("ours", False), ("eager", False), ("eager", True)):
-        with StepProcess(peer, size, keep=keep, threads=torch.get_num_threads()) as process:
-            for _ in range(MEMORY_STEPS):
-                process.step()
-            peak[peer, keep] = process.ask("memory")["peak"]
-            if (peer, keep) == ("ours", True):
-                benchmark.pedantic(process.step, rounds=1)
-    benchmark.extra_info.update(
-        peak_MB=round(peak["ours", True]),
-        peak_MB_without_setting=round(peak["ours", False]),
-        eager_peak_MB=round(peak["eager", False]),
-        eager_peak_MB_with_setting=round(peak["eager", True]),
-        of_eager_memory=round(peak["ours", True] / peak["eager", False], 3),
-    )
+    found = benchmark.extra_info
+    settings = {"": (("ours", True), ("eager", False)), "_the_other_way": (("ours", False), ("eager", True))}
+    for suffix, pair in settings.items() if ALL else [("", settings[""])]:
+        for peer, keep in pair:
+            with StepProcess(peer, size, keep=keep, threads=torch.get_num_threads()) as process:
+                for _ in range(MEMORY_STEPS):
+                    process.step()
+                found[f"{peer}_peak_MB{suffix}"] = round(process.ask("memory")["peak"])
+                if not suffix and peer == "ours":
+                    benchmark.pedantic(process.step, rounds=1)
+        found[f"of_eager_memory{suffix}"] = round(found[f"ours_peak_MB{suffix}"] / found[f"eager_peak_MB{suffix}"], 3)

@@ -18,6 +18,8 @@ import peaks
 import pytest
 import torch
 
+from jarvis_nano.training.allocator import keep_freed_memory
+
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 SECONDS = 0.6  # a case, if that is enough for ROUNDS; the whole folder takes some minutes
 ROUNDS = 15  # at least: of fewer the median still wanders
@@ -32,11 +34,15 @@ def _wait() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def threads() -> None:
-    """All cores, unless OMP_NUM_THREADS says otherwise."""
+    """All cores, unless OMP_NUM_THREADS says otherwise; freed memory is kept, as in training, for all rivals alike:
+    without that a large result costs more page faults than arithmetic."""
+    keep_freed_memory()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", 0)) or os.cpu_count() or 1)
 
 
-def compete(benchmark, runners: Mapping[str, Callable[[], float]], *, seconds: float = SECONDS) -> dict[str, list[float]]:
+def compete(
+    benchmark, runners: Mapping[str, Callable[[], float]], *, seconds: float = SECONDS
+) -> dict[str, list[float]]:
     """What each runner returns, the seconds of one call, when all take turns; "ours" ends a round, under the eyes of
     pytest-benchmark. The first calls do not count: they compile, fill caches and wake the threads."""
     for run in runners.values():
@@ -138,6 +144,7 @@ def pytest_terminal_summary(terminalreporter, config) -> None:
 
 def pytest_benchmark_update_machine_info(config, machine_info) -> None:
     machine_info["torch"] = torch.__version__
+    machine_info["peaks"] = peaks.facts()
     machine_info["gpu"] = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     command = ["git", "rev-parse", "HEAD"]
     done = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parent)

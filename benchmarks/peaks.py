@@ -1,4 +1,4 @@
-"""What this machine can do at most, measured: multiply-adds, copying and reading. `python benchmarks/peaks.py` prints it.
+"""What this machine can do at most: multiply-adds, copying and reading. `python benchmarks/peaks.py` shows it.
 
 The figures stand under every kernel's own: `of_peak` and `of_copy` in the benchmarks' extra_info.
 """
@@ -63,6 +63,20 @@ def _memory(threads: int) -> tuple[float, float]:
         return 2 * BUFFER / _best(lambda: target.copy_(source)), BUFFER / _best(source.sum)
     finally:
         torch.set_num_threads(before)
+
+
+def facts() -> dict[str, object]:
+    """What a figure of this machine needs beside it; nothing where the kernels are not built."""
+    if backends.missing_ops():
+        return {}
+    threads = torch.get_num_threads()
+    return {
+        "threads": threads,
+        "instructions": ("portable", "AVX2", "AVX-512")[torch.ops.jarvis_nano.cpu_instruction_set()],
+        "fma_GFLOP_per_s": round(fma(threads) / 1e9, 1),
+        "copy_GB_per_s": round(copy(threads) / 1e9, 1),
+        "read_GB_per_s": round(read(threads) / 1e9, 1),
+    }
 
 
 if __name__ == "__main__":

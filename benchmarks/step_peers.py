@@ -1,8 +1,8 @@
 """One training step on the CPU, ours and the peers': what bench_train_step.py races.
 
 A peer is a function of the size that returns the step, itself a function without arguments. All do the same: forward,
-loss, backward, clipping at 1, AdamW (matrices decay by 0.1), gradients cleared; GPT-2 with biases, exact GELU, LayerNorm,
-learned positions and one matrix for reading and writing tokens.
+loss, backward, clipping at 1, AdamW (matrices decay by 0.1), gradients cleared. The model is GPT-2: biases, exact GELU,
+LayerNorm, learned positions, one matrix for reading and writing tokens.
 """
 
 from __future__ import annotations

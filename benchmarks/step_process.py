@@ -1,7 +1,5 @@
 """A peer's training step in a process of its own, that steps when it is told to: `python step_process.py PEER SIZE`.
 
-    {"peer": "ours", "size": "L", "keep": true, "threads": 2}
-
 One line on standard input each: "step" takes one and answers its seconds; "memory" answers the peak since the imports.
 Processes that take turns have each an allocator of their own, in one process the first to set it sets it for all.
 """
@@ -20,7 +18,7 @@ from types import TracebackType
 def resident(field: str) -> float:
     """MB of this process: VmRSS now, VmHWM at the most."""
     lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(field + ":")) / 1000 * 1.024
+    return next(int(line.split()[1]) for line in lines if line.startswith(field + ":")) * 1.024e-3
 
 
 class StepProcess:

@@ -103,7 +103,7 @@ def transformers(size: str) -> Step:
     shape = {"n_embd": config.d_model, "n_layer": config.n_layers, "n_head": config.n_heads}
     theirs = GPT2Config(
         vocab_size=config.vocab_size, n_positions=config.context, **shape, **drop, activation_function="gelu",
-        attn_implementation="sdpa", use_cache=False,
+        attn_implementation="sdpa", use_cache=False, bos_token_id=None, eos_token_id=None,
     )  # fmt: skip
     model = GPT2LMHeadModel(theirs).train()
     return _with_adamw(model, lambda: model(data.ids, labels=data.targets, use_cache=False).loss)

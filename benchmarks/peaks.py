@@ -13,7 +13,7 @@ import torch
 
 from jarvis_nano.kernels import backends
 
-TRIES = 9
+TRIES = 15
 BUFFER = 2**28  # bytes: two of them are more than the largest caches hold
 
 

@@ -79,8 +79,11 @@ def test_a_part_measured_again_replaces_its_own_cases_alone(tmp_path):
     report.store(RAW, tmp_path)
     again = copy.deepcopy(RAW)
     again["benchmarks"] = [{**STEP, "stats": {"median": 0.8}}]
+    again["machine_info"]["peaks"] |= {"fma_GFLOP_per_s": 200.0, "copy_GB_per_s": 25.0}
     stored = json.loads(report.store(again, tmp_path).read_text(encoding="utf-8"))
     assert {case["file"]: case["median_ms"] for case in stored["cases"]} == {"layernorm": 0.31, "train_step": 800.0}
+    assert stored["peaks"]["fma_GFLOP_per_s"] == 340.2  # the second time something else ran
+    assert stored["peaks"]["copy_GB_per_s"] == 25.0
 
 
 def test_each_processor_shows_its_newest_results(tmp_path, page):

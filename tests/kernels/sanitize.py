@@ -83,7 +83,7 @@ def sources(module: str) -> list[Path]:
 
 
 def build(module: str, kind: str, folder: Path) -> Path:
-    """A tree like the repository in `folder`, by links, with a sanitized module; compiled again where csrc/ is newer."""
+    """A tree like the repository, by links, with a sanitized module; compiled anew where csrc/ is newer."""
     package = folder / "jarvis_nano"
     package.mkdir(parents=True, exist_ok=True)
     for entry in (ROOT / "jarvis_nano").iterdir():

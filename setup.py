@@ -1,8 +1,8 @@
 """Builds the two compiled modules. Metadata lies in pyproject.toml.
 
 jarvis_nano._ops  the kernels behind torch.library ops: csrc/*bindings.cpp (the only files that include torch, by its
-                  stable ABI, so that one binary serves torch 2.11 and later), csrc/*_cpu.cpp and their twins for AVX2
-                  and AVX-512, and csrc/*_cuda.cu where nvcc is found and torch has CUDA (JARVIS_NANO_CUDA: auto, off,
+                  stable ABI, so that one binary serves torch 2.11 and later), csrc/*_cpu.cpp and their twins for AVX2,
+                  AVX-512 and AMX, and csrc/*_cuda.cu where nvcc is found and torch has CUDA (JARVIS_NANO_CUDA: auto, off,
                   or link = build anyway).
 jarvis_nano._bpe  the tokenizer's encoder, pybind11 without torch: csrc/bpe*.cpp.
 
@@ -114,7 +114,7 @@ def ops_extension(torch, home: Path | None) -> Extension:
             macros.append(("USE_CUDA", "1"))  # declares torch's own stream getter
     return CppExtension(
         "jarvis_nano._ops",
-        sorted({*sources("*bindings.cpp", "*_cpu.cpp", "*_avx2.cpp", "*_avx512.cpp")} - {*sources("bpe*.cpp")}),
+        sorted({*sources("*bindings.cpp", "*_cpu.cpp", "*_avx2.cpp", "*_avx512.cpp", "*_amx.cpp")} - {*sources("bpe*.cpp")}),
         depends=sources("*.h", "*.inc", "*.cu", "*.cuh"),
         define_macros=macros,
         extra_compile_args=compile_flags(),

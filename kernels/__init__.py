@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .cross_entropy.op import linear_cross_entropy as linear_cross_entropy
     from .layernorm.op import layer_norm as layer_norm
     from .layernorm.op import rms_norm as rms_norm
+    from .linear_layer.op import linear as linear
     from .rotary.op import apply_rotary as apply_rotary
 
 _HOME = {
@@ -25,6 +26,7 @@ _HOME = {
     "causal_attention": ".attention.op",
     "layer_norm": ".layernorm.op",
     "rms_norm": ".layernorm.op",
+    "linear": ".linear_layer.op",
     "linear_cross_entropy": ".cross_entropy.op",
     "apply_rotary": ".rotary.op",
     "gelu": ".activation.op",
@@ -44,6 +46,7 @@ __all__ = [
     "causal_attention",
     "gelu",
     "layer_norm",
+    "linear",
     "linear_cross_entropy",
     "relu_squared",
     "rms_norm",

@@ -11,13 +11,14 @@ import pytest
 from jarvis_nano.kernels import backends
 
 NAMES = ("portable", "avx2", "avx512")
+ORDER = (*NAMES, "amx")  # tiles, for matrix products alone
 
 
 def pass_with(instructions: str, file: str, expression: str) -> None:
     """Run the tests of `file` that `expression` (pytest -k) selects; skips where the processor lacks `instructions`."""
     if backends.missing_ops():
         pytest.skip(backends.missing_ops())
-    if NAMES.index(instructions) > NAMES.index(backends.instruction_set()):
+    if ORDER.index(instructions) > ORDER.index(backends.instruction_set()):
         pytest.skip(f"this processor has {backends.instruction_set()} at most")
     program = (
         "import sys, pytest, torch\nfrom jarvis_nano.kernels import backends\n"

@@ -132,7 +132,7 @@ void pack_left(const float* data, int64_t across, int64_t along, int64_t rows, i
       const float* from = data + 16 * tile * across + k * along;
       char* to = out + tile * kTileBytes;
       const int64_t here = rows - 16 * tile, left = depth - k;
-      if (along == 1) {
+      if (along == 1 && !sums) {
         pack_rows(from, across, here, left, to, upper_halves);
         continue;
       }

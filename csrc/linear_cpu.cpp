@@ -105,20 +105,24 @@ void multiply_piece(const Product& p, const Piece& piece, const char* right) {
 
 }  // namespace
 
+// Sums of nothing, or nothing to multiply: what is left are the bias and the sums of a's rows.
+static void fill_without_product(const Product& p) {
+  for (int64_t m = 0; m < p.rows; ++m) {
+    float* c = p.c + m * p.c_stride;
+    for (int64_t n = 0; n < p.columns; ++n) c[n] = (p.add ? c[n] : 0.0f) + (p.bias ? p.bias[n] : 0.0f);
+    if (!p.row_sums) continue;
+    p.row_sums[m] = 0.0f;
+    for (int64_t k = 0; k < p.depth; ++k) p.row_sums[m] += p.a.data[m * p.a.row_stride + k * p.a.column_stride];
+  }
+}
+
 bool has_tiles() {
   static const bool granted = use_amx() && request_tiles();
   return granted;
 }
 
 void product_cpu(const Product& p) {
-  if (p.rows == 0 || p.columns == 0) return;
-  if (p.depth == 0) {  // sums of nothing
-    for (int64_t m = 0; m < p.rows; ++m)
-      for (int64_t n = 0; n < p.columns; ++n)
-        p.c[m * p.c_stride + n] = (p.add ? p.c[m * p.c_stride + n] : 0.0f) + (p.bias ? p.bias[n] : 0.0f);
-    if (p.row_sums) std::fill_n(p.row_sums, p.rows, 0.0f);
-    return;
-  }
+  if (p.rows == 0 || p.depth == 0 || p.columns == 0) return fill_without_product(p);
   const int64_t depth = even_piece(p.depth, kDepth, kStep), columns = even_piece(p.columns, kColumns, kPanel);
   char* right = scratch(columns / kPanel * n_steps(depth) * kStepBytes, 1);
   for (int64_t n0 = 0; n0 < p.columns; n0 += columns) {

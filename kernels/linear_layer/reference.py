@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 
 
@@ -15,10 +17,11 @@ def backward(
     dy: Tensor, x: Tensor, weight: Tensor, needs_dx: bool, needs_d_weight: bool, needs_d_bias: bool
 ) -> tuple[Tensor, Tensor, Tensor]:
     """-> dx = dy weight, d_weight = dyᵀ x, d_bias = the sum of dy's rows; empty where they are not needed."""
-    rows = dy.reshape(-1, dy.shape[-1])
+    n_rows = math.prod(dy.shape[:-1])
+    rows = dy.reshape(n_rows, dy.shape[-1])
     nothing = dy.new_empty(0)
     return (
         dy @ weight if needs_dx else nothing,
-        rows.t() @ x.reshape(len(rows), -1) if needs_d_weight else nothing,
+        rows.t() @ x.reshape(n_rows, x.shape[-1]) if needs_d_weight else nothing,
         rows.sum(0) if needs_d_bias else nothing,
     )

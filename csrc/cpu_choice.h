@@ -61,13 +61,14 @@ inline bool has_avx512() {
 #endif
 }
 
-// Tiles of bfloat16 (Sapphire Rapids and later): the processor has them, and the system saves their registers. Before its
-// first tile a process has to ask the system as well: linear_amx.cpp.
+// Tiles of bfloat16 (Sapphire Rapids and later): the processor has them, and the system saves their registers. Before
+// its first tile a process has to ask the system as well: linear_amx.cpp.
 inline bool has_amx() {
 #if defined(__x86_64__) && defined(__linux__)
   constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24, kTileState = 3u << 17;
   unsigned a, b, c, d, state, upper;
-  if (!has_avx512() || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || (d & (kBf16 | kTile)) != (kBf16 | kTile)) return false;
+  if (!has_avx512() || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+  if ((d & (kBf16 | kTile)) != (kBf16 | kTile)) return false;
   asm volatile("xgetbv" : "=a"(state), "=d"(upper) : "c"(0));
   return (state & kTileState) == kTileState;
 #else

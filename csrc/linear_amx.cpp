@@ -1,5 +1,5 @@
-// Products of float32 on tiles of bfloat16: each float is split into three bfloat16, and six products of parts are added up
-// in float32. docs/linear.md has the maths and the error.
+// Products of float32 on tiles of bfloat16: each float is split into three bfloat16, and six products of parts are
+// added up in float32. docs/linear.md has the maths and the error.
 #include "linear_tiles.h"
 
 #include <algorithm>
@@ -22,9 +22,9 @@ namespace {
 constexpr int64_t kTileBytes = 1024;          // 16 rows of 64 bytes
 constexpr int64_t kPartBytes = 2 * kTileBytes;  // the same part of both tiles of a panel
 
-// x = high + middle + low: 8 + 8 + 8 bits, each in the upper half of a float's. Half of the last bit is added and the rest cut
-// off, so high and middle are rounded (what is left may be negative: a bit more); low is exact. Infinity leaves
-// infinity - infinity; a NaN of all ones overflows to 0 twice and stays in low.
+// x = high + middle + low: 8 + 8 + 8 bits, each in the upper half of a float's. Half of the last bit is added and the
+// rest cut off, so high and middle are rounded (what is left may be negative: a bit more); low is exact. Infinity
+// leaves infinity - infinity; a NaN of all ones overflows to 0 twice and stays in low.
 struct Parts {
   __m512i high, middle, low;
 };
@@ -108,7 +108,8 @@ JARVIS_INLINE __m512i odd_halves() {
 }
 
 // A tile's 16 rows of 32 values that lie side by side.
-JARVIS_INLINE void pack_rows(const float* from, int64_t stride, int64_t rows, int64_t depth, char* to, __m512i upper_halves) {
+JARVIS_INLINE void pack_rows(const float* from, int64_t stride, int64_t rows, int64_t depth, char* to,
+                             __m512i upper_halves) {
   if (rows >= 16 && depth >= kStep) {
     for (int r = 0; r < 16; ++r, from += stride)
       store_row(to + 64 * r, _mm512_loadu_ps(from), _mm512_loadu_ps(from + 16), upper_halves);
@@ -212,8 +213,8 @@ void store_block(const Block& block) { store_rows(block, 0, kPanel); }
 void multiply_panels(const char* left, const char* right, int64_t steps, float* values, const Block& earlier) {
   const int64_t rows = (kPanel + steps - 1) / steps;
   int64_t row = 0;
-  // Tiles 0 to 3: the block of c. 4, 5: a part of a's two tiles; 6, 7: of b's. The order of the six products changes one side
-  // at a time: 14 loads for 24 products of tiles.
+  // Tiles 0 to 3: the block of c. 4, 5: a part of a's two tiles; 6, 7: of b's. The order of the six products changes
+  // one side at a time: 14 loads for 24 products of tiles.
 #define JARVIS_LOAD_LEFT(part)                         \
   _tile_loadd(4, left + (part) * kPartBytes, 64);      \
   _tile_loadd(5, left + (part) * kPartBytes + kTileBytes, 64);

@@ -17,7 +17,8 @@ void check_float(const char* name, const Tensor& tensor) {
 
 // A matrix that the kernel can read in place, copied only where neither stride is 1.
 Tensor readable(const Tensor& matrix) {
-  const bool rows = matrix.size(1) <= 1 || matrix.stride(1) == 1, columns = matrix.size(0) <= 1 || matrix.stride(0) == 1;
+  const bool rows = matrix.size(1) <= 1 || matrix.stride(1) == 1;
+  const bool columns = matrix.size(0) <= 1 || matrix.stride(0) == 1;
   return rows || columns ? matrix : torch::stable::contiguous(matrix);
 }
 
@@ -35,7 +36,8 @@ Tensor linear_forward(const Tensor& x_in, const Tensor& weight_in, const std::op
   check_float("x", x_in);
   check_float("weight", weight_in);
   STD_TORCH_CHECK(x_in.dim() >= 1 && weight_in.dim() == 2 && x_in.size(x_in.dim() - 1) == weight_in.size(1),
-                  "linear: x has ", x_in.numel(), " values, weight ", weight_in.numel(), "; expected (…, K) and (N, K)");
+                  "linear: x has ", x_in.numel(), " values, weight ", weight_in.numel(),
+                  "; expected (…, K) and (N, K)");
   const Tensor x = dense(x_in), weight = readable(weight_in);
   const int64_t N = weight.size(0), K = weight.size(1);
   std::optional<Tensor> bias;

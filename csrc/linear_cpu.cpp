@@ -13,9 +13,9 @@
 namespace jarvis::linear {
 namespace {
 
-// b is packed kDepth x kColumns at a time, by all threads (at most 6 MB); each thread packs kDepth of some rows of a (at most
-// 0.8 MB, half of a second-level cache) and multiplies them by all of that. The block of c stays in the tiles for
-// kDepth, then is added to c: sums of at most kDepth products and then of such sums, as exact as torch's.
+// b is packed kDepth x kColumns at a time, by all threads (at most 6 MB); each thread packs kDepth of some rows of a
+// (at most 0.8 MB, half of a second-level cache) and multiplies them by all of that. The block of c stays in the tiles
+// for kDepth, then is added to c: sums of at most kDepth products and then of such sums, as exact as torch's.
 constexpr int64_t kDepth = 512;
 constexpr int64_t kColumns = 2048;
 constexpr int64_t kMaxPanels = 8;  // of a, in a task
@@ -103,10 +103,8 @@ void multiply_piece(const Product& p, const Piece& piece, const char* right) {
   });
 }
 
-}  // namespace
-
 // Sums of nothing, or nothing to multiply: what is left are the bias and the sums of a's rows.
-static void fill_without_product(const Product& p) {
+void fill_without_product(const Product& p) {
   for (int64_t m = 0; m < p.rows; ++m) {
     float* c = p.c + m * p.c_stride;
     for (int64_t n = 0; n < p.columns; ++n) c[n] = (p.add ? c[n] : 0.0f) + (p.bias ? p.bias[n] : 0.0f);
@@ -115,6 +113,8 @@ static void fill_without_product(const Product& p) {
     for (int64_t k = 0; k < p.depth; ++k) p.row_sums[m] += p.a.data[m * p.a.row_stride + k * p.a.column_stride];
   }
 }
+
+}  // namespace
 
 bool has_tiles() {
   static const bool granted = use_amx() && request_tiles();

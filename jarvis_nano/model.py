@@ -216,7 +216,7 @@ class Transformer(nn.Module):
 
 
 def linear(x: Tensor, layer: nn.Linear) -> Tensor:
-    """layer(x), by the kernel where it runs (docs/linear.md). What replaces a layer, as LoRA's does, is called as it is."""
+    """layer(x), by our kernel where it runs. What replaces a layer (LoRA's) is called as it is."""
     return kernels.linear(x, layer.weight, layer.bias) if type(layer) is nn.Linear else layer(x)
 
 

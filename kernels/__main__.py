@@ -199,7 +199,8 @@ def describe_tokenizer(path: Path) -> str:
 def machine() -> dict[str, str]:
     facts = {"python": platform.python_version(), "torch": torch.__version__, "threads": str(torch.get_num_threads())}
     if backends.missing_ops() is None:
-        facts["cpu"] = {"portable": "portable", "avx2": "AVX2", "avx512": "AVX-512", "amx": "AMX"}[backends.instruction_set()]
+        names = {"portable": "portable", "avx2": "AVX2", "avx512": "AVX-512", "amx": "AVX-512 and AMX"}
+        facts["cpu"] = names[backends.instruction_set()]
     facts["gpu"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     return facts
 

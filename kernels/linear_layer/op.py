@@ -49,8 +49,8 @@ backends.LIBRARY.define("has_tiles() -> bool")
 def _no_tiles() -> str | None:
     if backends.instruction_set() != "amx":
         return (
-            "float32 on tiles of bfloat16 (AMX) has to be asked for, JARVIS_NANO_CPU=amx, where the processor has them: "
-            "twice as fast as torch at best, slower on some shared machines"
+            "float32 on tiles of bfloat16 (AMX) has to be asked for where the processor has them, JARVIS_NANO_CPU=amx: "
+            "1.5 times as fast as torch at best, slower on some shared machines (docs/linear.md)"
         )
     return None if torch.ops.jarvis_nano.has_tiles() else "the system does not grant this process the tiles (AMX)"
 

@@ -74,7 +74,9 @@ def test_the_error_does_not_grow_with_the_depth_faster_than_torchs(depth):
 
 
 def test_the_references_gradient_is_the_derivative():
-    x, weight, bias = (torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in ((2, 3, 5), (4, 5), (4,)))
+    x, weight, bias = (
+        torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in ((2, 3, 5), (4, 5), (4,))
+    )
     run = lambda *tensors: kernels.linear(*tensors, backend="reference")  # noqa: E731
     assert torch.autograd.gradcheck(run, (x, weight, bias))
     assert torch.autograd.gradcheck(run, (x[0, 0], weight))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .cross_entropy.op import linear_cross_entropy as linear_cross_entropy
     from .layernorm.op import layer_norm as layer_norm
     from .layernorm.op import rms_norm as rms_norm
+    from .linear_layer.op import linear as linear
     from .rotary.op import apply_rotary as apply_rotary
 
 _HOME = {
@@ -27,6 +28,7 @@ _HOME = {
     "causal_attention_packed": ".attention.op",
     "layer_norm": ".layernorm.op",
     "rms_norm": ".layernorm.op",
+    "linear": ".linear_layer.op",
     "linear_cross_entropy": ".cross_entropy.op",
     "apply_rotary": ".rotary.op",
     "gelu": ".activation.op",
@@ -47,6 +49,7 @@ __all__ = [
     "causal_attention_packed",
     "gelu",
     "layer_norm",
+    "linear",
     "linear_cross_entropy",
     "relu_squared",
     "rms_norm",

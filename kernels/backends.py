@@ -78,6 +78,7 @@ class Op:
     load: Mapping[str, Callable[[], Kernel]]
     dtypes: Mapping[str, tuple[torch.dtype, ...]] = field(default_factory=dict)
     widths: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    lacks: Mapping[str, Callable[[], str | None]] = field(default_factory=dict)  # what else a backend needs and misses
     kernels: dict[str, Kernel] = field(default_factory=dict)  # those loaded so far
     _chosen: dict[tuple[str, str, torch.dtype, int | None], str] = field(default_factory=dict)
 
@@ -103,7 +104,7 @@ class Op:
             return f"{self.name} in {backend} takes {takes}, not {_short(dtype)}"
         if width is not None and width not in self.widths.get(backend, (width,)):
             return f"{self.name} in {backend} takes widths of {_listed(self.widths[backend])}, not {width}"
-        return _PLATFORM[backend](device)
+        return _PLATFORM[backend](device) or (self.lacks[backend]() if backend in self.lacks else None)
 
 
 def _short(dtype: torch.dtype) -> str:
@@ -185,6 +186,11 @@ def use_backend(name: str) -> Iterator[None]:
         _wished = before
 
 
+def wished() -> str:
+    """What backend="auto" means now: the innermost use_backend, else JARVIS_NANO_BACKEND, else auto."""
+    return _wished
+
+
 @cache
 def missing_ops() -> str | None:
     """Loads the compiled kernels, once. None: they are there; else what is missing and how to get it."""
@@ -215,11 +221,11 @@ def is_built(op: Op, backend: str) -> bool:
 
 
 def instruction_set() -> str:
-    """What the compiled CPU kernels use on this processor: portable, avx2 or avx512 (JARVIS_NANO_CPU forces one)."""
+    """What the compiled CPU kernels use here: portable, avx2, avx512, or amx where JARVIS_NANO_CPU asks for it."""
     reason = missing_ops()
     if reason:
         raise UserError(reason)
-    return ("portable", "avx2", "avx512")[torch.ops.jarvis_nano.cpu_instruction_set()]
+    return ("portable", "avx2", "avx512", "amx")[torch.ops.jarvis_nano.cpu_instruction_set()]
 
 
 def has_cuda_kernels() -> bool:
@@ -258,6 +264,7 @@ OPS = {
     "activation": ".activation.op",
     "causal_attention": ".attention.op",
     "layer_norm": ".layernorm.op",
+    "linear": ".linear_layer.op",
     "linear_cross_entropy": ".cross_entropy.op",
     "rotary": ".rotary.op",
 }

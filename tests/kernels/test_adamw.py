@@ -14,7 +14,7 @@ from jarvis_nano.errors import UserError
 from jarvis_nano.kernels.adamw.op import OP
 
 HAS_GPU = torch.cuda.is_available()
-DEVICE = {"reference": "cpu", "triton": "cuda" if HAS_GPU else "cpu"}
+DEVICE = {"reference": "cpu", "cpp": "cpu", "triton": "cuda" if HAS_GPU else "cpu"}
 BACKENDS = tuple(DEVICE)
 # One value, less than a chunk, one chunk, one more, none, a matrix of two chunks and a half
 SHAPES = [(1,), (3, 5), (2048,), (2049,), (0,), (50, 103)]

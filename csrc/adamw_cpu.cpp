@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cfloat>
 #include <cmath>
 #include <cstring>
 
@@ -72,6 +71,13 @@ std::vector<Chunk> cut(const std::vector<Operand>& operands) {
     for (int64_t first = 0; first < operand.size; first += kChunk)
       chunks.push_back({&operand, first, std::min(kChunk, operand.size - first), {}});
   return chunks;
+}
+
+// Whether zeros in the place of denormal numbers (below 1.2e-38) change nothing: eps has to outweigh them, and the
+// portable way from float16 leads through denormal floats.
+bool may_flush(const std::vector<Operand>& operands, const Settings& settings) {
+  const auto is_half = [](const Operand& operand) { return operand.type == GradientType::float16; };
+  return settings.eps >= 1e-20 && (use_avx2() || std::none_of(operands.begin(), operands.end(), is_half));
 }
 
 // body(task) for each task, handed out one by one so that a disturbed core does less.
@@ -149,7 +155,7 @@ void write_norms(const std::vector<Operand>& operands, const std::vector<Chunk>&
 void step_cpu(const std::vector<Operand>& operands, const Settings& settings, const Norms& norms) {
   std::vector<Chunk> chunks = cut(operands);
   const int64_t n = static_cast<int64_t>(chunks.size());
-  const bool flush = settings.eps >= FLT_MIN;  // else a moment of 0 in place of a denormal one would divide 0 by 0
+  const bool flush = may_flush(operands, settings);
   float clip = 1;
   if (std::isfinite(settings.max_norm)) {
     for_each_task(n, flush, [&](int64_t task) {

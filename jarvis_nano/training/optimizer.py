@@ -76,7 +76,13 @@ class AdamW(torch.optim.Optimizer):
     """
 
     def __init__(
-        self, params: list[dict[str, Any]], *, lr: float, betas: tuple[float, float], eps: float, weight_decay: float = 0.0
+        self,
+        params: list[dict[str, Any]],
+        *,
+        lr: float,
+        betas: tuple[float, float],
+        eps: float,
+        weight_decay: float = 0.0,
     ) -> None:
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
         self.betas, self.eps = betas, eps

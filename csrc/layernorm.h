@@ -1,6 +1,6 @@
 // LayerNorm and RMSNorm over the last dimension, on pointers: y = (t - mean) * rstd * weight + bias with
-// t = x + residual, and for RMSNorm the same with mean = 0 and no bias. Statistics and parameters are float32. What is written is dense;
-// what is read can lie in groups of rows (Layout) on the CPU, and is dense on CUDA.
+// t = x + residual, and for RMSNorm the same with mean = 0 and no bias. Statistics and parameters are float32. What is
+// written is dense; what is read is dense on CUDA, and on the CPU can lie in groups of rows (Layout).
 // The maths and the traffic: docs/layernorm.md.
 #pragma once
 

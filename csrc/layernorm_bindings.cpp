@@ -117,8 +117,8 @@ Three layer_norm(const Tensor& x, const std::optional<Tensor>& residual, const T
     using T = decltype(type);
     norm_forward_on(x, layernorm::Forward<T>{
         rows, columns, pointer<T>(x_rows.tensor), pointer_of<T>(added), pointer<float>(w), pointer<float>(b),
-        pointer<T>(y), pointer<T>(total), mean, pointer<float>(stats) + (rms ? 0 : rows), static_cast<float>(eps), x_rows.layout,
-        layout(added)});
+        pointer<T>(y), pointer<T>(total), mean, pointer<float>(stats) + (rms ? 0 : rows), static_cast<float>(eps),
+        x_rows.layout, layout(added)});
   });
   return {y, total, stats};
 }
@@ -144,8 +144,8 @@ Three layer_norm_backward(const Tensor& dy, const std::optional<Tensor>& dtotal,
   with_norm_type(total, [&](auto type) {
     using T = decltype(type);
     norm_backward_on(total, layernorm::Backward<T>{
-        rows, columns, pointer<T>(dy_rows.tensor), pointer_of<T>(more), pointer<T>(total_rows.tensor), pointer<float>(w),
-        mean, pointer<float>(stats) + (rms ? 0 : rows), pointer<T>(dx), pointer<float>(dweight),
+        rows, columns, pointer<T>(dy_rows.tensor), pointer_of<T>(more), pointer<T>(total_rows.tensor),
+        pointer<float>(w), mean, pointer<float>(stats) + (rms ? 0 : rows), pointer<T>(dx), pointer<float>(dweight),
         has_bias ? pointer<float>(dbias) : nullptr, pointer<float>(scratch), dy_rows.layout, layout(more),
         total_rows.layout});
   });

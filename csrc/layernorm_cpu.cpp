@@ -6,6 +6,11 @@
 #include <cstring>
 #include <vector>
 
+#ifdef __linux__
+#include <sys/mman.h>
+#include <unistd.h>
+#endif
+
 #include "cpu.h"
 
 namespace jarvis::layernorm {
@@ -43,11 +48,25 @@ constexpr int64_t kValuesPerTask = 16384;  // below this a second thread costs m
 // a gradient are read at once by a matrix product, and stay in the last-level cache while they fit.
 constexpr int64_t kSumPastCache = 2 << 20, kResultPastCache = 16 << 20;
 
-// Whether `to` can be written past the caches, and is worth it: whole registers at their own alignment.
+// Whether the page has memory. One fresh from the system gets it at the first write: zeros, which lie in the cache then.
+bool has_memory([[maybe_unused]] const void* at) {
+#ifdef __linux__
+  const uintptr_t page = static_cast<uintptr_t>(sysconf(_SC_PAGESIZE));
+  unsigned char resident = 0;
+  return mincore(reinterpret_cast<void*>(reinterpret_cast<uintptr_t>(at) / page * page), 1, &resident) == 0 &&
+         (resident & 1);
+#else
+  return true;
+#endif
+}
+
+// Whether `to` can be written past the caches (whole registers at their own alignment), and is worth it: on fresh memory
+// it cost 20 % more instead. The middle page answers for all.
 template <class T>
 bool past_cache(const T* to, int64_t rows, int64_t columns, int64_t bytes) {
   const bool aligned = reinterpret_cast<uintptr_t>(to) % 64 == 0 && columns % 16 == 0;
-  return aligned && rows * columns * static_cast<int64_t>(sizeof(T)) >= bytes;
+  const int64_t values = rows * columns;
+  return aligned && values * static_cast<int64_t>(sizeof(T)) >= bytes && has_memory(to + values / 2);
 }
 
 struct alignas(64) CacheLine {

@@ -27,6 +27,7 @@
 
 // What has to be inlined for a loop over registers to be one.
 #define JARVIS_INLINE inline __attribute__((always_inline))
+#define JARVIS_LAMBDA __attribute__((always_inline))  // after the parameters of one
 
 namespace jarvis {
 

@@ -89,6 +89,9 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, positions: Tensor, cache: Cache | None, document: Tensor | None) -> Tensor:
         B, T, C = x.shape
         qkv = self.qkv(x).view(B, T, -1, self.d_head)  # (B, T, H + 2 Hkv, D)
+        if self.qk_scale is None and self.rotary is None and cache is None:
+            y = kernels.causal_attention_packed(qkv, self.n_heads, document=document)
+            return self.out(y.transpose(1, 2).reshape(B, T, C))
         qk, v = qkv.split((self.n_heads + self.kv_heads, self.kv_heads), dim=2)
         if self.qk_scale is not None:
             qk = kernels.rms_norm(qk, self.qk_scale, eps=self.eps)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .activation.op import swiglu as swiglu
     from .adamw.op import adamw_step as adamw_step
     from .attention.op import causal_attention as causal_attention
+    from .attention.op import causal_attention_packed as causal_attention_packed
     from .backends import available as available
     from .backends import use_backend as use_backend
     from .bpe.op import BpeEncoder as BpeEncoder
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _HOME = {
     "adamw_step": ".adamw.op",
     "causal_attention": ".attention.op",
+    "causal_attention_packed": ".attention.op",
     "layer_norm": ".layernorm.op",
     "rms_norm": ".layernorm.op",
     "linear_cross_entropy": ".cross_entropy.op",
@@ -42,6 +44,7 @@ __all__ = [
     "apply_rotary",
     "available",
     "causal_attention",
+    "causal_attention_packed",
     "gelu",
     "layer_norm",
     "linear_cross_entropy",

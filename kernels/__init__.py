@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from .layernorm.op import layer_norm as layer_norm
     from .layernorm.op import rms_norm as rms_norm
     from .linear_layer.op import linear as linear
+    from .mlp.op import mlp as mlp
     from .rotary.op import apply_rotary as apply_rotary
 
 _HOME = {
@@ -34,6 +35,7 @@ _HOME = {
     "gelu": ".activation.op",
     "swiglu": ".activation.op",
     "relu_squared": ".activation.op",
+    "mlp": ".mlp.op",
     "BpeEncoder": ".bpe.op",
     "BpeTrainer": ".bpe.trainer",
     "use_backend": ".backends",
@@ -51,6 +53,7 @@ __all__ = [
     "layer_norm",
     "linear",
     "linear_cross_entropy",
+    "mlp",
     "relu_squared",
     "rms_norm",
     "swiglu",

@@ -28,7 +28,8 @@ void cross_entropy_rows(Tensor logits, const Tensor& target, Tensor loss, Tensor
 
 // `fresh`, dense and not written yet, will lie on large pages where the system has them.
 void use_huge_pages(Tensor fresh) {
-  STD_TORCH_CHECK(fresh.is_contiguous(), "use_huge_pages_: a strided tensor of ", fresh.numel(), " values; expected a dense one");
+  STD_TORCH_CHECK(fresh.is_contiguous(), "use_huge_pages_: a strided tensor of ", fresh.numel(),
+                  " values; expected a dense one");
   ask_for_huge_pages(fresh.data_ptr(), fresh.numel() * fresh.element_size());
 }
 

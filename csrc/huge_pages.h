@@ -1,4 +1,4 @@
-// Large, fresh memory on pages of 2 MB: the kernel clears 512 times fewer of them, and they miss the TLB less. No torch here.
+// Large, fresh memory on pages of 2 MB: the system has 512 times fewer to clear, and to find again. No torch here.
 #pragma once
 
 #include <cstddef>

@@ -4,7 +4,7 @@ torch multiplies (its matrix product is at the machine's peak), a pass over a ch
 triton_kernel.py) turns them into the losses and, in place, into their gradient. The gradients are made right there,
 while the chunk is at hand: dx for a loss gradient of 1 a token, which the backward scales by the true one, and d_weight
 for the same loss gradient at every counted token, which is what a mean or a sum sends. Only other reductions compute
-the logits again.
+the logits again. All products go through _multiply.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from .reference import check_targets
 
 _LOGITS_IN_A_CHUNK = 2**22  # 16 MB: fewer, larger products are faster until about here
 _ROWS = 512
-HUGE = True
 
 
 class Chunks(NamedTuple):
@@ -29,6 +28,8 @@ class Chunks(NamedTuple):
     stride: int  #: from one row of logits to the next, in values
     #: (logits, target, (loss, log_z, entropy, hit), gradient): fills the figures; `gradient`: the logits turn into it
     over_rows: Callable[[Tensor, Tensor, tuple[Tensor, ...], bool], None]
+    #: told of every large tensor before it is written
+    place: Callable[[Tensor], None] = lambda _: None
 
 
 def rows_in_a_chunk(vocabulary: int) -> int:
@@ -107,7 +108,7 @@ def _cpp_chunks(weight: Tensor, z_loss: float) -> Chunks:
     def over_rows(logits: Tensor, target: Tensor, figures: tuple[Tensor, ...], gradient: bool) -> None:
         torch.ops.jarvis_nano.cross_entropy_rows_(logits, target, *figures, z_loss, gradient)
 
-    return Chunks(rows_in_a_chunk(weight.shape[0]), weight.shape[0], over_rows)
+    return Chunks(rows_in_a_chunk(weight.shape[0]), weight.shape[0], over_rows, place=torch.ops.jarvis_nano.use_huge_pages_)
 
 
 def _counted(target: Tensor, ignore_index: int) -> Tensor | None:
@@ -122,8 +123,9 @@ def forward_in_chunks(
     """As forward, with the products in weight's dtype and their sums in float32."""
     figures = tuple(x.new_empty(len(x), dtype=torch.float32) for _ in range(4))
     dx = x.new_empty(x.shape if needs_dx else 0, dtype=torch.float32)
-    d_weight = _fresh(weight, weight.shape if needs_d_weight else (0,), torch.float32)
-    if not len(x):
+    d_weight = weight.new_empty(weight.shape if needs_d_weight else 0, dtype=torch.float32)
+    chunks.place(d_weight)
+    if not len(x):  # else the first chunk writes it
         d_weight.zero_()
     for rows, some_x, logits in logits_in_chunks(x, weight, chunks):
         some_figures = tuple(figure[rows] for figure in figures)
@@ -148,25 +150,18 @@ def d_weight_in_chunks(
 
 def logits_in_chunks(x: Tensor, weight: Tensor, chunks: Chunks) -> Iterator[tuple[slice, Tensor, Tensor]]:
     """Yields (rows, x of these rows in weight's dtype, their logits); the next chunk's logits overwrite them."""
-    buffer = _fresh(weight, (min(chunks.n_rows, len(x)), chunks.stride), weight.dtype)
+    buffer = weight.new_empty(min(chunks.n_rows, len(x)), chunks.stride)
+    chunks.place(buffer)
     for start in range(0, len(x), chunks.n_rows):
         rows = slice(start, min(start + chunks.n_rows, len(x)))
         some_x = x[rows].to(weight.dtype)
         logits = buffer[: len(some_x), : weight.shape[0]]
-        torch.mm(some_x, weight.t(), out=logits)
+        _multiply(some_x, weight.t(), into=logits)
         yield rows, some_x, logits
 
 
-def _fresh(like: Tensor, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-    """A tensor that is not written yet. On a CPU the system clears its pages as they are first touched."""
-    tensor = like.new_empty(shape, dtype=dtype)
-    if tensor.is_cpu and HUGE:
-        torch.ops.jarvis_nano.use_huge_pages_(tensor)
-    return tensor
-
-
 def _multiply(a: Tensor, b: Tensor, *, into: Tensor, add: bool = False) -> None:
-    """into (float32) = a b, or += a b. On a GPU from narrow operands with one rounding, by cuBLAS; on a CPU widened."""
+    """into = a b, or += a b. On a GPU into float32 from narrow operands with one rounding, by cuBLAS; on a CPU widened."""
     if a.is_cuda and a.dtype != into.dtype:
         if add:
             torch.addmm(into, a, b, out_dtype=into.dtype, out=into)

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from jarvis_nano.errors import UserError
 
@@ -124,6 +125,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         return tuple(figures)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, d_loss, *unused):  # type: ignore[override]
         if d_loss is None:
             return (None,) * 8

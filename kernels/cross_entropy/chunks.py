@@ -15,6 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..linear_layer.op import product
 from .reference import check_targets
 
 _LOGITS_IN_A_CHUNK = 2**22  # 16 MB: fewer, larger products are faster until about here
@@ -108,7 +109,8 @@ def _cpp_chunks(weight: Tensor, z_loss: float) -> Chunks:
     def over_rows(logits: Tensor, target: Tensor, figures: tuple[Tensor, ...], gradient: bool) -> None:
         torch.ops.jarvis_nano.cross_entropy_rows_(logits, target, *figures, z_loss, gradient)
 
-    return Chunks(rows_in_a_chunk(weight.shape[0]), weight.shape[0], over_rows, place=torch.ops.jarvis_nano.use_huge_pages_)
+    place = torch.ops.jarvis_nano.use_huge_pages_
+    return Chunks(rows_in_a_chunk(weight.shape[0]), weight.shape[0], over_rows, place=place)
 
 
 def _counted(target: Tensor, ignore_index: int) -> Tensor | None:
@@ -161,15 +163,11 @@ def logits_in_chunks(x: Tensor, weight: Tensor, chunks: Chunks) -> Iterator[tupl
 
 
 def _multiply(a: Tensor, b: Tensor, *, into: Tensor, add: bool = False) -> None:
-    """into = a b, or += a b. On a GPU into float32 from narrow operands with one rounding, by cuBLAS; on a CPU widened."""
+    """into = a b, or += a b. On a GPU into float32 from narrow operands, rounded once, by cuBLAS; on a CPU widened."""
     if a.is_cuda and a.dtype != into.dtype:
         if add:
             torch.addmm(into, a, b, out_dtype=into.dtype, out=into)
         else:
             torch.mm(a, b, out_dtype=into.dtype, out=into)
         return
-    a, b = a.to(into.dtype), b.to(into.dtype)
-    if add:
-        into.addmm_(a, b)
-    else:
-        torch.mm(a, b, out=into)
+    product(a.to(into.dtype), b.to(into.dtype), into, add=add)

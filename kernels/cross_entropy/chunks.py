@@ -108,7 +108,9 @@ def _cpp_chunks(weight: Tensor, z_loss: float) -> Chunks:
     def over_rows(logits: Tensor, target: Tensor, figures: tuple[Tensor, ...], gradient: bool) -> None:
         torch.ops.jarvis_nano.cross_entropy_rows_(logits, target, *figures, z_loss, gradient)
 
-    return Chunks(rows_in_a_chunk(weight.shape[0]), weight.shape[0], over_rows, place=torch.ops.jarvis_nano.use_huge_pages_)
+    return Chunks(
+        rows_in_a_chunk(weight.shape[0]), weight.shape[0], over_rows, place=torch.ops.jarvis_nano.use_huge_pages_
+    )
 
 
 def _counted(target: Tensor, ignore_index: int) -> Tensor | None:
@@ -161,7 +163,7 @@ def logits_in_chunks(x: Tensor, weight: Tensor, chunks: Chunks) -> Iterator[tupl
 
 
 def _multiply(a: Tensor, b: Tensor, *, into: Tensor, add: bool = False) -> None:
-    """into = a b, or += a b. On a GPU into float32 from narrow operands with one rounding, by cuBLAS; on a CPU widened."""
+    """into = a b, or += a b. A GPU sums narrow operands in float32 and rounds once (cuBLAS); a CPU widens them."""
     if a.is_cuda and a.dtype != into.dtype:
         if add:
             torch.addmm(into, a, b, out_dtype=into.dtype, out=into)

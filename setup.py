@@ -1,9 +1,9 @@
 """Builds the two compiled modules. Metadata lies in pyproject.toml.
 
 jarvis_nano._ops  the kernels behind torch.library ops: csrc/*bindings.cpp (the only files that include torch, by its
-                  stable ABI, so that one binary serves torch 2.11 and later), csrc/*_cpu.cpp and their twins for AVX2
-                  and AVX-512, and csrc/*_cuda.cu where nvcc is found and torch has CUDA (JARVIS_NANO_CUDA: auto, off,
-                  or link = build anyway).
+                  stable ABI, so that one binary serves torch 2.11 and later), csrc/*_cpu.cpp and their twins for AVX2,
+                  AVX-512 and AMX, and csrc/*_cuda.cu where nvcc is found and torch has CUDA (JARVIS_NANO_CUDA: auto,
+                  off, or link = build anyway).
 jarvis_nano._bpe  the tokenizer's encoder, pybind11 without torch: csrc/bpe*.cpp.
 
 `python setup.py build_ext --inplace` rebuilds what changed, in seconds.
@@ -112,9 +112,10 @@ def ops_extension(torch, home: Path | None) -> Extension:
         libraries = ["torch_cuda", "cudart"] if torch.version.cuda else ["cudart_static", "rt", "pthread", "dl"]
         if torch.version.cuda:
             macros.append(("USE_CUDA", "1"))  # declares torch's own stream getter
+    kernels = sources("*bindings.cpp", "*_cpu.cpp", "*_avx2.cpp", "*_avx512.cpp", "*_amx.cpp")
     return CppExtension(
         "jarvis_nano._ops",
-        sorted({*sources("*bindings.cpp", "*_cpu.cpp", "*_avx2.cpp", "*_avx512.cpp")} - {*sources("bpe*.cpp")}),
+        sorted({*kernels} - {*sources("bpe*.cpp")}),
         depends=sources("*.h", "*.inc", "*.cu", "*.cuh"),
         define_macros=macros,
         extra_compile_args=compile_flags(),

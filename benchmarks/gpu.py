@@ -14,7 +14,6 @@ import argparse
 import datetime
 import json
 import os
-import re
 import shutil
 import statistics
 import subprocess
@@ -25,13 +24,11 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+import figures
 import torch
+from figures import PAGE, RESULTS, ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
-RESULTS = ROOT / "benchmarks/results"
 PROVEN = ROOT / "kernels/proven_on_gpu.json"
-PAGE = ROOT / "docs/kernels.md"
-BEGIN, END = "<!-- gpu figures -->", "<!-- end of gpu figures -->"
 FLUSHED = 2**29  # bytes written before each call: more than any second-level cache holds
 FLUSHES = 8  # times, about a millisecond: Python must have queued the call, three launches under autograd say, by then
 TESTED = ("test_layernorm", "test_attention", "test_cross_entropy", "test_adamw", "test_rotary", "test_activation")
@@ -96,7 +93,7 @@ def write_proven(kernels: dict[str, list[str]]) -> None:
 
 def stem() -> str:
     name = torch.cuda.get_device_name() if torch.cuda.is_available() else "rehearsal"
-    return f"{datetime.date.today()}-{re.sub('[^a-z0-9]+', '-', name.lower()).strip('-')}"
+    return f"{datetime.date.today()}-{figures.slug(name)}"
 
 
 def facts() -> dict[str, object]:
@@ -246,13 +243,10 @@ def tables(results: dict) -> str:
 
 
 def report() -> None:
-    newest = [path for path in sorted(RESULTS.glob("*.json")) if not path.stem.endswith("-tests")]
+    newest = figures.of_gpus(RESULTS)
     if not newest:
         sys.exit(f"error: nothing under {RESULTS.relative_to(ROOT)}; run `make gpu` on a machine with a GPU")
-    page = PAGE.read_text(encoding="utf-8")
-    before, _, rest = page.partition(BEGIN)
-    table = tables(json.loads(newest[-1].read_text(encoding="utf-8")))
-    PAGE.write_text(f"{before}{BEGIN}\n{table}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+    figures.write_between(PAGE, "gpu figures", tables(json.loads(newest[-1].read_text(encoding="utf-8"))))
     print(f"{PAGE.relative_to(ROOT)} shows {newest[-1].name}")
 
 

@@ -34,7 +34,7 @@ struct Backward : Shape {
   const float* lse;
 };
 
-// Number is float or bfloat16; all arithmetic is float32.
+// Number is float, bfloat16 or float16; all arithmetic is float32.
 template <class Number>
 void forward_cpu(const Forward<Number>& args);
 template <class Number>

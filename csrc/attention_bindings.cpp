@@ -90,8 +90,9 @@ void with_attention_type(const Tensor& q, const Body& body) {
   }
   if (dtype == ScalarType::Float) return body(float{});
   if (dtype == ScalarType::BFloat16) return body(bfloat16{});
-  STD_TORCH_CHECK(false, "causal_attention: q has a dtype that this kernel does not take (float32, bfloat16); use "
-                         "backend='reference'");
+  if (dtype == ScalarType::Half) return body(float16{});
+  STD_TORCH_CHECK(false, "causal_attention: q has a dtype that this kernel does not take (float32, bfloat16, float16); "
+                         "use backend='reference'");
 }
 
 template <class T>
@@ -103,7 +104,7 @@ void attention_forward_on(const Tensor& q, const attention::Forward<T>& args) {
       return attention::forward_cuda(args, stream_of(q));
     }
 #endif
-  if constexpr (!std::is_same_v<T, float16>) attention::forward_cpu(args);
+  attention::forward_cpu(args);
 }
 
 template <class T>
@@ -116,7 +117,7 @@ void attention_backward_on(const Tensor& q, const attention::Backward<T>& args) 
       return attention::backward_cuda(args, pointer<float>(scratch), stream_of(q));
     }
 #endif
-  if constexpr (!std::is_same_v<T, float16>) attention::backward_cpu(args);
+  attention::backward_cpu(args);
 }
 
 // -> out (B, H, T, D), lse (B, H, T) float32
@@ -164,9 +165,45 @@ Three causal_attention_backward(const Tensor& d_out_in, const Tensor& q_in, cons
   return {dq, dk, dv};
 }
 
+// The heads from `first` on of a dense (B, T, heads, D).
+template <class Number>
+attention::Heads<Number> packed_heads(const Tensor& packed, int64_t first) {
+  const int64_t D = packed.size(3), row = packed.size(2) * D;
+  return {pointer<Number>(packed) + first * D, packed.size(1) * row, D, row};
+}
+
+// q, k and v side by side in qkv (B, T, H + 2 Hkv, D) -> their gradients side by side, so that nobody has to join them.
+Tensor causal_attention_packed_backward(const Tensor& d_out_in, const Tensor& qkv_in, const Tensor& out_in,
+                                        const Tensor& lse_in, int64_t n_heads, double scale,
+                                        std::optional<int64_t> window, const std::optional<Tensor>& document) {
+  const Tensor qkv = dense(qkv_in), d_out = readable_heads(d_out_in), out = readable_heads(out_in), lse = dense(lse_in);
+  const int64_t B = qkv.size(0), T = qkv.size(1), D = qkv.size(3), Hkv = (qkv.size(2) - n_heads) / 2;
+  attention::Shape shape{B, n_heads, Hkv, T, T, D, static_cast<float>(scale), nullptr};
+  const auto is_result = [&](const Tensor& t) {
+    return t.scalar_type() == qkv.scalar_type() && t.dim() == 4 && t.size(0) == B && t.size(1) == n_heads &&
+           t.size(2) == T && t.size(3) == D;
+  };
+  STD_TORCH_CHECK(Hkv > 0 && n_heads % Hkv == 0 && n_heads + 2 * Hkv == qkv.size(2) && is_result(d_out) &&
+                      is_result(out) && lse.scalar_type() == ScalarType::Float && lse.numel() == B * n_heads * T,
+                  "causal_attention: the gradient has ", d_out.numel(), " values, out ", out.numel(), ", lse ",
+                  lse.numel(), " for ", n_heads, " heads of qkv (", B, ", ", T, ", ", qkv.size(2), ", ", D, ")");
+  const std::optional<Tensor> first = first_visible(shape, window, document, qkv);
+  shape.first = pointer<int32_t>(first);
+  const Tensor d_qkv = allocate_like(qkv);
+  with_attention_type(qkv, [&](auto type) {
+    using Number = decltype(type);
+    const auto at = [&](const Tensor& packed, int64_t head) { return packed_heads<Number>(packed, head); };
+    attention::backward_cpu(attention::Backward<Number>{
+        shape, at(qkv, 0), at(qkv, n_heads), at(qkv, n_heads + Hkv), heads<Number>(out), heads<Number>(d_out),
+        at(d_qkv, 0), at(d_qkv, n_heads), at(d_qkv, n_heads + Hkv), pointer<float>(lse)});
+  });
+  return d_qkv;
+}
+
 STABLE_TORCH_LIBRARY_IMPL(jarvis_nano, CPU, m) {
   m.impl("causal_attention", TORCH_BOX(&causal_attention));
   m.impl("causal_attention_backward", TORCH_BOX(&causal_attention_backward));
+  m.impl("causal_attention_packed_backward", TORCH_BOX(&causal_attention_packed_backward));
 }
 
 #ifdef JARVIS_NANO_CUDA

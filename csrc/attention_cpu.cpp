@@ -19,6 +19,8 @@ namespace {
 #include "panels.inc"
 }  // namespace
 #include "attention.inc"
+#include "attention_forward.inc"
+#include "attention_backward.inc"
 }  // namespace portable
 
 #ifdef JARVIS_AVX2_BEGIN
@@ -50,11 +52,11 @@ int64_t parts(int64_t n, int64_t of) { return (n + of - 1) / of; }
 // changes a result: each task writes its own rows.
 template <class Body>
 void for_each_task(int64_t tasks, int64_t flops_per_task, const Body& body) {
-  std::atomic<int64_t> next = 0;
-  const auto drain = [&](int64_t, int64_t) {
-    for (int64_t task = next++; task < tasks; task = next++) body(task);
-  };
   const int64_t threads = std::min<int64_t>({thread_count(), tasks, 1 + tasks * flops_per_task / kFlopsPerTask});
+  std::atomic<int64_t> counter = 0;
+  const auto drain = [&](int64_t, int64_t) {
+    for (int64_t task = counter++; task < tasks; task = counter++) body(task);
+  };
   if (threads <= 1)
     drain(0, 1);
   else
@@ -87,8 +89,10 @@ void backward_cpu(const Backward<Number>& a) {
 
 template void forward_cpu(const Forward<float>&);
 template void forward_cpu(const Forward<bfloat16>&);
+template void forward_cpu(const Forward<float16>&);
 template void backward_cpu(const Backward<float>&);
 template void backward_cpu(const Backward<bfloat16>&);
+template void backward_cpu(const Backward<float16>&);
 
 void first_visible(const Shape& shape, int64_t window, const int32_t* document, int32_t* first) {
   const int64_t T = shape.T, S = shape.S;

@@ -3,6 +3,7 @@
 #include <Python.h>
 
 #include "bindings.h"
+#include "peak.h"
 
 namespace jarvis {
 
@@ -26,14 +27,19 @@ int64_t has_cuda_kernels() {
 #endif
 }
 
+// For benchmarks/peaks.py, which takes the time: rounds of multiply-adds -> floating-point operations done.
+int64_t multiply_add(int64_t rounds) { return peak::multiply_add_cpu(rounds); }
+
 STABLE_TORCH_LIBRARY_FRAGMENT(jarvis_nano, m) {
   m.def("cpu_instruction_set() -> int");
   m.def("has_cuda_kernels() -> int");
+  m.def("multiply_add(int rounds) -> int");
 }
 
 STABLE_TORCH_LIBRARY_IMPL(jarvis_nano, CompositeExplicitAutograd, m) {
   m.impl("cpu_instruction_set", TORCH_BOX(&cpu_instruction_set));
   m.impl("has_cuda_kernels", TORCH_BOX(&has_cuda_kernels));
+  m.impl("multiply_add", TORCH_BOX(&multiply_add));
 }
 
 }  // namespace

@@ -7,7 +7,11 @@
 #include <string>
 #include <string_view>
 
-// Opens and closes the part of a file that is compiled for AVX2, for AVX-512. Standard headers go before it: an inline function of
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+// Opens and closes the part of a file that is compiled for AVX2, AVX-512, AMX. Standard headers go before it: an inline function of
 // theirs compiled for AVX2 could be the copy that the linker keeps for everybody.
 #if defined(__x86_64__) && defined(__clang__)
 #define JARVIS_AVX2_BEGIN \
@@ -16,6 +20,9 @@
 #define JARVIS_AVX512_BEGIN \
   _Pragma("clang attribute push(__attribute__((target(\"avx2,fma,f16c,bmi,bmi2,popcnt,avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vbmi2\"))), apply_to = function)")
 #define JARVIS_AVX512_END _Pragma("clang attribute pop")
+#define JARVIS_AMX_BEGIN \
+  _Pragma("clang attribute push(__attribute__((target(\"avx2,fma,f16c,bmi,bmi2,popcnt,avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vbmi2,amx-tile,amx-bf16\"))), apply_to = function)")
+#define JARVIS_AMX_END _Pragma("clang attribute pop")
 #elif defined(__x86_64__)
 #define JARVIS_AVX2_BEGIN _Pragma("GCC push_options") _Pragma("GCC target(\"avx2,fma,f16c,bmi,bmi2,popcnt\")")
 #define JARVIS_AVX2_END _Pragma("GCC pop_options")
@@ -23,10 +30,15 @@
   _Pragma("GCC push_options")  \
   _Pragma("GCC target(\"avx2,fma,f16c,bmi,bmi2,popcnt,avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vbmi2\")")
 #define JARVIS_AVX512_END _Pragma("GCC pop_options")
+#define JARVIS_AMX_BEGIN \
+  _Pragma("GCC push_options")  \
+  _Pragma("GCC target(\"avx2,fma,f16c,bmi,bmi2,popcnt,avx512f,avx512bw,avx512vl,avx512dq,avx512vbmi,avx512vbmi2,amx-tile,amx-bf16\")")
+#define JARVIS_AMX_END _Pragma("GCC pop_options")
 #endif
 
 // What has to be inlined for a loop over registers to be one.
 #define JARVIS_INLINE inline __attribute__((always_inline))
+#define JARVIS_LAMBDA __attribute__((always_inline))  // after the parameters of one
 
 namespace jarvis {
 
@@ -50,7 +62,23 @@ inline bool has_avx512() {
 #endif
 }
 
-enum class InstructionSet { portable, avx2, avx512 };
+// Tiles of bfloat16 (Sapphire Rapids and later): the processor has them, and the system saves their registers. Before
+// its first tile a process has to ask the system as well: linear_amx.cpp.
+inline bool has_amx() {
+#if defined(__x86_64__) && defined(__linux__)
+  constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24, kTileState = 3u << 17;
+  unsigned a, b, c, d, state, upper;
+  if (!has_avx512() || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
+  if ((d & (kBf16 | kTile)) != (kBf16 | kTile)) return false;
+  asm volatile("xgetbv" : "=a"(state), "=d"(upper) : "c"(0));
+  return (state & kTileState) == kTileState;
+#else
+  return false;
+#endif
+}
+
+// Each has all that stands before it: what has no code for amx runs that for avx512.
+enum class InstructionSet { portable, avx2, avx512, amx };
 
 inline InstructionSet choose_instruction_set() {
   const char* wish = std::getenv("JARVIS_NANO_CPU");
@@ -60,23 +88,27 @@ inline InstructionSet choose_instruction_set() {
   if (wish == nullptr || *wish == '\0') return best;
   const std::string_view name = wish;
   if (name == "portable") return InstructionSet::portable;
-  if (name != "avx2" && name != "avx512")
-    throw std::runtime_error("JARVIS_NANO_CPU is '" + std::string(name) + "'; expected avx512, avx2 or portable");
-  const InstructionSet wished = name == "avx2" ? InstructionSet::avx2 : InstructionSet::avx512;
-  if (wished > best)
+  if (name != "avx2" && name != "avx512" && name != "amx")
+    throw std::runtime_error("JARVIS_NANO_CPU is '" + std::string(name) + "'; expected amx, avx512, avx2 or portable");
+  const InstructionSet wished = name == "avx2"     ? InstructionSet::avx2
+                                : name == "avx512" ? InstructionSet::avx512
+                                                   : InstructionSet::amx;
+  if (wished == InstructionSet::amx ? !has_amx() : wished > best)
     throw std::runtime_error("JARVIS_NANO_CPU=" + std::string(name) +
                              ", but this processor lacks its instructions; unset it or say portable");
   return wished;
 }
 
-// The processor decides; JARVIS_NANO_CPU=avx512|avx2|portable forces (and is checked) once a process.
+// The processor decides; JARVIS_NANO_CPU=amx|avx512|avx2|portable forces (and is checked) once a process. Tiles have to be asked
+// for: on a shared machine they may be slower than AVX-512 (docs/linear.md).
 inline InstructionSet instruction_set() {
   static const InstructionSet chosen = choose_instruction_set();
   return chosen;
 }
 
-// Run the AVX2 code (unless there is some for AVX-512); run that for AVX-512.
+// Run the AVX2 code (unless there is some for AVX-512); run that for AVX-512; run that for AMX.
 inline bool use_avx2() { return instruction_set() >= InstructionSet::avx2; }
-inline bool use_avx512() { return instruction_set() == InstructionSet::avx512; }
+inline bool use_avx512() { return instruction_set() >= InstructionSet::avx512; }
+inline bool use_amx() { return instruction_set() == InstructionSet::amx; }
 
 }  // namespace jarvis

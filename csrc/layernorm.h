@@ -1,11 +1,22 @@
-// LayerNorm and RMSNorm over the last dimension, on pointers: y = (t - mean) * rstd * weight + bias with t = x + residual,
-// and for RMSNorm the same with mean = 0 and no bias. Rows are dense; statistics and parameters are float32.
+// LayerNorm and RMSNorm over the last dimension, on pointers: y = (t - mean) * rstd * weight + bias with
+// t = x + residual, and for RMSNorm the same with mean = 0 and no bias. Statistics and parameters are float32. What is
+// written is dense; what is read is dense on CUDA, and on the CPU can lie in groups of rows (Layout).
 // The maths and the traffic: docs/layernorm.md.
 #pragma once
 
 #include <cstdint>
 
 namespace jarvis::layernorm {
+
+// Where the rows of an operand start, in values: `group` rows at a distance of row_stride, the groups group_stride
+// apart, as the heads of a position do in a packed projection. group 0: dense.
+struct Layout {
+  int64_t group = 0, group_stride = 0, row_stride = 0;
+
+  int64_t start(int64_t row, int64_t columns) const {
+    return group == 0 ? row * columns : row / group * group_stride + row % group * row_stride;
+  }
+};
 
 template <class T>
 struct Forward {
@@ -19,6 +30,8 @@ struct Forward {
   float* mean;         // (rows); null: RMSNorm
   float* rstd;         // (rows)
   float eps;
+  Layout x_layout = {}, residual_layout = {};
+  bool y_past_cache = false, total_past_cache = false;  // set by forward_cpu
 };
 
 template <class T>
@@ -34,6 +47,8 @@ struct Backward {
   float* dweight;      // (columns)
   float* dbias;        // (columns); null: not wanted
   float* scratch;      // scratch_size floats
+  Layout dy_layout = {}, dtotal_layout = {}, total_layout = {};
+  bool dx_past_cache = false;  // set by backward_cpu
 };
 
 // Partial sums of dweight and dbias that the backward pass needs room for. The split of the rows depends on the sizes

@@ -1,4 +1,5 @@
 // LayerNorm's rows, compiled for AVX2.
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -18,10 +19,12 @@ namespace {
 }
 #include "layernorm_rows.inc"
 
-template void forward_rows(const Forward<float>&, int64_t, int64_t);
-template void forward_rows(const Forward<bfloat16>&, int64_t, int64_t);
+template void forward_rows(const Forward<float>&, int64_t, int64_t, float*);
+template void forward_rows(const Forward<bfloat16>&, int64_t, int64_t, float*);
+template void forward_rows(const Forward<float16>&, int64_t, int64_t, float*);
 template void backward_rows(const Backward<float>&, int64_t, int64_t, float*, float*);
 template void backward_rows(const Backward<bfloat16>&, int64_t, int64_t, float*, float*);
+template void backward_rows(const Backward<float16>&, int64_t, int64_t, float*, float*);
 }  // namespace jarvis::layernorm::avx2
 JARVIS_AVX2_END
 #endif

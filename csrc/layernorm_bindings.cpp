@@ -14,7 +14,7 @@ void norm_forward_on(const Tensor& x, const layernorm::Forward<T>& args) {
     return layernorm::forward_cuda(args, stream_of(x));
   }
 #endif
-  if constexpr (!std::is_same_v<T, float16>) layernorm::forward_cpu(args);
+  layernorm::forward_cpu(args);
 }
 
 template <class T>
@@ -25,7 +25,7 @@ void norm_backward_on(const Tensor& x, const layernorm::Backward<T>& args) {
     return layernorm::backward_cuda(args, stream_of(x));
   }
 #endif
-  if constexpr (!std::is_same_v<T, float16>) layernorm::backward_cpu(args);
+  layernorm::backward_cpu(args);
 }
 
 int64_t norm_scratch(const Tensor& x, int64_t rows, int64_t columns) {
@@ -41,10 +41,49 @@ void with_norm_type(const Tensor& x, const Body& body) {
   const ScalarType dtype = x.scalar_type();
   if (dtype == ScalarType::Float) return body(float{});
   if (dtype == ScalarType::BFloat16) return body(bfloat16{});
-  if (dtype == ScalarType::Half && x.is_cuda()) return body(float16{});
-  STD_TORCH_CHECK(false, "layer_norm: x has a dtype that this kernel does not take (float32, bfloat16; on CUDA also "
-                         "float16); use backend='reference'");
+  if (dtype == ScalarType::Half) return body(float16{});
+  STD_TORCH_CHECK(false, "layer_norm: x has a dtype that this kernel does not take (float32, bfloat16, float16); use "
+                         "backend='reference'");
 }
+
+// A tensor as the kernels read it, and where its rows start.
+struct Rows {
+  Tensor tensor;
+  layernorm::Layout layout;
+};
+
+// Read in place, or copied where its rows are not dense, lie in more than two regular steps, or the kernel is CUDA's.
+Rows rows_of(const Tensor& tensor) {
+  if (tensor.is_contiguous()) return {tensor, {}};
+  const int64_t last = tensor.dim() - 1;
+  if (tensor.is_cuda() || (tensor.size(last) != 1 && tensor.stride(last) != 1)) return {dense(tensor), {}};
+  int64_t sizes[2] = {1, 1}, strides[2] = {0, 0};
+  int steps = 0;
+  for (int64_t d = last - 1; d >= 0; --d) {
+    const int64_t size = tensor.size(d), stride = tensor.stride(d);
+    if (size == 1) continue;
+    if (steps > 0 && stride == sizes[steps - 1] * strides[steps - 1]) {
+      sizes[steps - 1] *= size;
+    } else if (steps < 2) {
+      sizes[steps] = size, strides[steps] = stride;
+      ++steps;
+    } else {
+      return {dense(tensor), {}};
+    }
+  }
+  return {tensor, {sizes[0], strides[1], strides[0]}};
+}
+
+std::optional<Rows> rows_of(const std::optional<Tensor>& tensor) {
+  return tensor ? std::optional(rows_of(*tensor)) : std::nullopt;
+}
+
+template <class T>
+T* pointer_of(const std::optional<Rows>& rows) {
+  return rows ? pointer<T>(rows->tensor) : nullptr;
+}
+
+layernorm::Layout layout(const std::optional<Rows>& rows) { return rows ? rows->layout : layernorm::Layout{}; }
 
 void check_like(const char* name, const Tensor& tensor, const Tensor& x) {
   STD_TORCH_CHECK(tensor.scalar_type() == x.scalar_type() && same_sizes(tensor, x) && same_device(tensor, x),
@@ -61,13 +100,13 @@ Tensor norm_parameter(const char* name, const Tensor& parameter, const Tensor& x
 }
 
 // -> y, x + residual (nothing without a residual), statistics (2, rows): mean, rstd; RMSNorm (1, rows): rstd
-Three layer_norm(const Tensor& x_in, const std::optional<Tensor>& residual, const Tensor& weight,
+Three layer_norm(const Tensor& x, const std::optional<Tensor>& residual, const Tensor& weight,
                  const std::optional<Tensor>& bias, double eps, bool rms) {
-  STD_TORCH_CHECK(x_in.dim() >= 1, "layer_norm: x has no dimension to normalise");
-  const Tensor x = dense(x_in);
+  STD_TORCH_CHECK(x.dim() >= 1, "layer_norm: x has no dimension to normalise");
   const int64_t columns = x.size(x.dim() - 1), rows = columns ? x.numel() / columns : 0;
   if (residual) check_like("residual", *residual, x);
-  const std::optional<Tensor> added = residual ? std::optional(dense(*residual)) : std::nullopt;
+  const Rows x_rows = rows_of(x);
+  const std::optional<Rows> added = rows_of(residual);
   const Tensor w = norm_parameter("weight", weight, x, columns);
   const std::optional<Tensor> b = bias ? std::optional(norm_parameter("bias", *bias, x, columns)) : std::nullopt;
   const Tensor y = allocate_like(x);
@@ -77,20 +116,22 @@ Three layer_norm(const Tensor& x_in, const std::optional<Tensor>& residual, cons
   if (rows > 0) with_norm_type(x, [&](auto type) {
     using T = decltype(type);
     norm_forward_on(x, layernorm::Forward<T>{
-        rows, columns, pointer<T>(x), pointer<T>(added), pointer<float>(w), pointer<float>(b), pointer<T>(y),
-        pointer<T>(total), mean, pointer<float>(stats) + (rms ? 0 : rows), static_cast<float>(eps)});
+        rows, columns, pointer<T>(x_rows.tensor), pointer_of<T>(added), pointer<float>(w), pointer<float>(b),
+        pointer<T>(y), pointer<T>(total), mean, pointer<float>(stats) + (rms ? 0 : rows), static_cast<float>(eps),
+        x_rows.layout, layout(added)});
   });
   return {y, total, stats};
 }
 
 // -> dx (the residual's gradient as well), dweight, dbias (nothing without a bias)
-Three layer_norm_backward(const Tensor& dy_in, const std::optional<Tensor>& dtotal, const Tensor& total_in,
+Three layer_norm_backward(const Tensor& dy, const std::optional<Tensor>& dtotal, const Tensor& total,
                           const Tensor& weight, const Tensor& stats_in, bool rms, bool has_bias) {
-  const Tensor total = dense(total_in), dy = dense(dy_in), stats = dense(stats_in);
+  const Tensor stats = dense(stats_in);
   const int64_t columns = total.size(total.dim() - 1), rows = columns ? total.numel() / columns : 0;
   check_like("dy", dy, total);
   if (dtotal) check_like("dtotal", *dtotal, total);
-  const std::optional<Tensor> more = dtotal ? std::optional(dense(*dtotal)) : std::nullopt;
+  const Rows dy_rows = rows_of(dy), total_rows = rows_of(total);
+  const std::optional<Rows> more = rows_of(dtotal);
   STD_TORCH_CHECK(stats.scalar_type() == ScalarType::Float && stats.numel() == (rms ? 1 : 2) * rows &&
                       same_device(stats, total),
                   "layer_norm: statistics of ", stats.numel(), " values for ", rows, " rows; float32, on their device");
@@ -103,9 +144,10 @@ Three layer_norm_backward(const Tensor& dy_in, const std::optional<Tensor>& dtot
   with_norm_type(total, [&](auto type) {
     using T = decltype(type);
     norm_backward_on(total, layernorm::Backward<T>{
-        rows, columns, pointer<T>(dy), pointer<T>(more), pointer<T>(total), pointer<float>(w), mean,
-        pointer<float>(stats) + (rms ? 0 : rows), pointer<T>(dx), pointer<float>(dweight),
-        has_bias ? pointer<float>(dbias) : nullptr, pointer<float>(scratch)});
+        rows, columns, pointer<T>(dy_rows.tensor), pointer_of<T>(more), pointer<T>(total_rows.tensor),
+        pointer<float>(w), mean, pointer<float>(stats) + (rms ? 0 : rows), pointer<T>(dx), pointer<float>(dweight),
+        has_bias ? pointer<float>(dbias) : nullptr, pointer<float>(scratch), dy_rows.layout, layout(more),
+        total_rows.layout});
   });
   return {dx, in_dtype(dweight, weight.scalar_type()), in_dtype(dbias, weight.scalar_type())};
 }

@@ -88,7 +88,10 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, positions: Tensor, cache: Cache | None, document: Tensor | None) -> Tensor:
         B, T, C = x.shape
-        qkv = self.qkv(x).view(B, T, -1, self.d_head)  # (B, T, H + 2 Hkv, D)
+        qkv = linear(x, self.qkv).view(B, T, -1, self.d_head)  # (B, T, H + 2 Hkv, D)
+        if self.qk_scale is None and self.rotary is None and cache is None:
+            y = kernels.causal_attention_packed(qkv, self.n_heads, document=document)
+            return linear(y.transpose(1, 2).reshape(B, T, C), self.out)
         qk, v = qkv.split((self.n_heads + self.kv_heads, self.kv_heads), dim=2)
         if self.qk_scale is not None:
             qk = kernels.rms_norm(qk, self.qk_scale, eps=self.eps)
@@ -99,7 +102,7 @@ class Attention(nn.Module):
         if cache is not None:
             k, v = cache.append(self.layer, k, v)
         y = kernels.causal_attention(q, k, v, document=document)
-        return self.out(y.transpose(1, 2).reshape(B, T, C))
+        return linear(y.transpose(1, 2).reshape(B, T, C), self.out)
 
 
 class MLP(nn.Module):
@@ -113,8 +116,10 @@ class MLP(nn.Module):
         self.down = nn.Linear(width, config.d_model, bias=config.bias)
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.is_cpu and type(self.up) is type(self.down) is nn.Linear:  # in one piece: half of it is not kept
+            return kernels.mlp(x, self.up.weight, self.up.bias, self.down.weight, self.down.bias, kind=self.kind)
         activation = {"gelu": kernels.gelu, "swiglu": kernels.swiglu, "relu2": kernels.relu_squared}[self.kind]
-        if x.is_cuda:  # the activation's one pass adds the bias, and sums up its gradient
+        if type(self.up) is nn.Linear:  # the activation's one pass adds the bias, and sums up its gradient
             return self.down(activation(F.linear(x, self.up.weight), self.up.bias))
         return self.down(activation(self.up(x)))
 
@@ -203,7 +208,7 @@ class Transformer(nn.Module):
         """Logits (B, T, V); with targets (B, T) the loss of each token instead (so that DDP sees one forward)."""
         h = self.hidden(ids, cache=cache, document=document)
         if targets is None:
-            return self.head(h)
+            return linear(h, self.head)
         return kernels.linear_cross_entropy(h.flatten(0, 1), self.head.weight, targets.flatten(), z_loss=z_loss)
 
     def loss(self, ids: Tensor, targets: Tensor, *, document: Tensor | None = None) -> LinearCrossEntropy:
@@ -213,6 +218,11 @@ class Transformer(nn.Module):
     @property
     def n_parameters(self) -> int:
         return sum(parameter.numel() for parameter in self.parameters())
+
+
+def linear(x: Tensor, layer: nn.Linear) -> Tensor:
+    """layer(x), by our kernel where it runs. What replaces a layer (LoRA's) is called as it is."""
+    return kernels.linear(x, layer.weight, layer.bias) if type(layer) is nn.Linear else layer(x)
 
 
 def positions_in_document(document: Tensor) -> Tensor:

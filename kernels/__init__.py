@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .activation.op import swiglu as swiglu
     from .adamw.op import adamw_step as adamw_step
     from .attention.op import causal_attention as causal_attention
+    from .attention.op import causal_attention_packed as causal_attention_packed
     from .backends import available as available
     from .backends import use_backend as use_backend
     from .bpe.op import BpeEncoder as BpeEncoder
@@ -18,18 +19,23 @@ if TYPE_CHECKING:
     from .cross_entropy.op import linear_cross_entropy as linear_cross_entropy
     from .layernorm.op import layer_norm as layer_norm
     from .layernorm.op import rms_norm as rms_norm
+    from .linear_layer.op import linear as linear
+    from .mlp.op import mlp as mlp
     from .rotary.op import apply_rotary as apply_rotary
 
 _HOME = {
     "adamw_step": ".adamw.op",
     "causal_attention": ".attention.op",
+    "causal_attention_packed": ".attention.op",
     "layer_norm": ".layernorm.op",
     "rms_norm": ".layernorm.op",
+    "linear": ".linear_layer.op",
     "linear_cross_entropy": ".cross_entropy.op",
     "apply_rotary": ".rotary.op",
     "gelu": ".activation.op",
     "swiglu": ".activation.op",
     "relu_squared": ".activation.op",
+    "mlp": ".mlp.op",
     "BpeEncoder": ".bpe.op",
     "BpeTrainer": ".bpe.trainer",
     "use_backend": ".backends",
@@ -42,9 +48,12 @@ __all__ = [
     "apply_rotary",
     "available",
     "causal_attention",
+    "causal_attention_packed",
     "gelu",
     "layer_norm",
+    "linear",
     "linear_cross_entropy",
+    "mlp",
     "relu_squared",
     "rms_norm",
     "swiglu",

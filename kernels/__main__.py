@@ -30,6 +30,7 @@ from .bpe.op import BpeEncoder, BpeFileError
 from .bpe.op import extension as bpe_extension
 from .cross_entropy.op import linear_cross_entropy
 from .layernorm.op import layer_norm, rms_norm
+from .linear_layer.op import linear
 from .rotary.op import apply_rotary
 
 TEXT = "L'été, les enfants de l'école jouent dans le jardin ; il fait si beau qu'ils ont oublié l'heure."
@@ -84,6 +85,12 @@ def _cross_entropy(backend: str, device: str) -> list[Tensor]:
     return [*figures, *torch.autograd.grad(figures.loss.mean(), [x, weight])]
 
 
+def _linear(backend: str, device: str) -> list[Tensor]:
+    x, weight, bias = (_drawn(*shape, device=device) for shape in ((3, 30, 70), (40, 70), (40,)))
+    y = linear(x, weight, bias, backend=backend)
+    return [y, *torch.autograd.grad(y, [x, weight, bias], torch.ones_like(y))]
+
+
 def _rotary(backend: str, device: str) -> list[Tensor]:
     x, angle = _drawn(2, 9, 3, 16, device=device), _drawn(12, 8, device=device).detach()
     positions = torch.arange(9, device=device) + 3
@@ -112,6 +119,7 @@ SAMPLES: dict[str, Callable[[str, str], list[Tensor]]] = {
     "activation": _activations,
     "layer_norm": _norms,
     "causal_attention": _attention,
+    "linear": _linear,
     "linear_cross_entropy": _cross_entropy,
 }
 
@@ -191,7 +199,8 @@ def describe_tokenizer(path: Path) -> str:
 def machine() -> dict[str, str]:
     facts = {"python": platform.python_version(), "torch": torch.__version__, "threads": str(torch.get_num_threads())}
     if backends.missing_ops() is None:
-        facts["cpu"] = {"portable": "portable", "avx2": "AVX2", "avx512": "AVX-512"}[backends.instruction_set()]
+        names = {"portable": "portable", "avx2": "AVX2", "avx512": "AVX-512", "amx": "AVX-512 and AMX"}
+        facts["cpu"] = names[backends.instruction_set()]
     facts["gpu"] = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     return facts
 

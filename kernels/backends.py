@@ -78,6 +78,7 @@ class Op:
     load: Mapping[str, Callable[[], Kernel]]
     dtypes: Mapping[str, tuple[torch.dtype, ...]] = field(default_factory=dict)
     widths: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    lacks: Mapping[str, Callable[[], str | None]] = field(default_factory=dict)  # what else a backend needs and misses
     kernels: dict[str, Kernel] = field(default_factory=dict)  # those loaded so far
     _chosen: dict[tuple[str, str, torch.dtype, int | None], str] = field(default_factory=dict)
 
@@ -103,7 +104,7 @@ class Op:
             return f"{self.name} in {backend} takes {takes}, not {_short(dtype)}"
         if width is not None and width not in self.widths.get(backend, (width,)):
             return f"{self.name} in {backend} takes widths of {_listed(self.widths[backend])}, not {width}"
-        return _PLATFORM[backend](device)
+        return _PLATFORM[backend](device) or (self.lacks[backend]() if backend in self.lacks else None)
 
 
 def _short(dtype: torch.dtype) -> str:
@@ -114,7 +115,6 @@ def _listed(widths: Sequence[int]) -> str:
     return f"{widths[0]} to {widths[-1]}" if isinstance(widths, range) else " or ".join(map(str, widths))
 
 
-@torch.compiler.assume_constant_result
 def _resolve(name: str, backend: str, device: str, dtype: torch.dtype, width: int | None) -> str:
     """The slow half of Op.choose, once for each key; torch.compile takes the result as a constant."""
     op = _registered[name]
@@ -137,6 +137,10 @@ def _resolve(name: str, backend: str, device: str, dtype: torch.dtype, width: in
         op.kernels[chosen] = op.load[chosen]()
     op._chosen[backend, device, dtype, width] = chosen
     return chosen
+
+
+# What torch.compiler.assume_constant_result does, after it has imported the compiler: 160 MB and a second and a half.
+_resolve._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _first_usable(op: Op, device: str, dtype: torch.dtype, width: int | None) -> tuple[str, list[str]]:
@@ -182,6 +186,11 @@ def use_backend(name: str) -> Iterator[None]:
         _wished = before
 
 
+def wished() -> str:
+    """What backend="auto" means now: the innermost use_backend, else JARVIS_NANO_BACKEND, else auto."""
+    return _wished
+
+
 @cache
 def missing_ops() -> str | None:
     """Loads the compiled kernels, once. None: they are there; else what is missing and how to get it."""
@@ -212,11 +221,11 @@ def is_built(op: Op, backend: str) -> bool:
 
 
 def instruction_set() -> str:
-    """What the compiled CPU kernels use on this processor: portable, avx2 or avx512 (JARVIS_NANO_CPU forces one)."""
+    """What the compiled CPU kernels use here: portable, avx2, avx512, or amx where JARVIS_NANO_CPU asks for it."""
     reason = missing_ops()
     if reason:
         raise UserError(reason)
-    return ("portable", "avx2", "avx512")[torch.ops.jarvis_nano.cpu_instruction_set()]
+    return ("portable", "avx2", "avx512", "amx")[torch.ops.jarvis_nano.cpu_instruction_set()]
 
 
 def has_cuda_kernels() -> bool:
@@ -255,6 +264,7 @@ OPS = {
     "activation": ".activation.op",
     "causal_attention": ".attention.op",
     "layer_norm": ".layernorm.op",
+    "linear": ".linear_layer.op",
     "linear_cross_entropy": ".cross_entropy.op",
     "rotary": ".rotary.op",
 }

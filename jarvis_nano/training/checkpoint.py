@@ -136,7 +136,12 @@ def restore(run: Path, model: Transformer) -> tuple[dict[str, Any], OptimizerSta
 
 def optimizer_state(optimizers: list[torch.optim.Optimizer], names: dict[Tensor, str]) -> OptimizerState:
     """The state of several optimizers by parameter name."""
-    return {names[p]: dict(s) for optimizer in optimizers for p, s in optimizer.state.items()}
+    return {
+        # Counts are copied: ours share one, and a file takes no tensor twice.
+        names[p]: {n: t.clone() if t.dim() == 0 else t for n, t in s.items()}
+        for optimizer in optimizers
+        for p, s in optimizer.state.items()
+    }
 
 
 def restore_optimizers(

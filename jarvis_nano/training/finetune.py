@@ -23,6 +23,7 @@ from jarvis_nano.errors import UserError
 from jarvis_nano.evaluation.perplexity import HeldOut
 from jarvis_nano.tokenizer import Tokenizer
 from jarvis_nano.training import distributed
+from jarvis_nano.training.allocator import keep_freed_memory
 from jarvis_nano.training.loop import Validation
 from jarvis_nano.training.session import started, train_run
 
@@ -179,6 +180,7 @@ def _sample_prompts(tokenizer: Tokenizer, conversations: Sequence[Sequence[Messa
 
 def finetune(settings: Finetune) -> None:
     """Tune to the last step and, on rank 0, print what came out of it."""
+    keep_freed_memory()
     with distributed.join(settings.device, settings.threads) as world:
         base = runs.resolve(settings.base)
         run = Path(world.share(str(_choose_run(settings, base)) if world.is_first else ""))

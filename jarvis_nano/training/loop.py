@@ -193,12 +193,11 @@ class Trainer:
 
     def _update(self, rate: float) -> Tensor:
         """Clip, step, clear; return the gradient's norm before clipping."""
-        limit = self.config.max_grad_norm or math.inf
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), limit)
         for one in self.optimizers:
             for group in one.param_groups:
                 group["lr"] = group["peak_lr"] * rate
-            one.step()
+        norm = optimizer.clip_and_step(self.optimizers, self.config.max_grad_norm or math.inf)
+        for one in self.optimizers:
             one.zero_grad()
         return norm
 

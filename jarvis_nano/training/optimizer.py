@@ -1,14 +1,18 @@
-"""The optimizers: torch's AdamW, and Muon for the matrices of the blocks where it is asked for."""
+"""The optimizers: AdamW, and Muon for the matrices of the blocks where it is asked for; clipping for both."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from jarvis_nano import kernels
 from jarvis_nano.config import TrainConfig
+from jarvis_nano.errors import UserError
+from jarvis_nano.kernels.adamw.op import OP, AdamWNorms
 from jarvis_nano.model import Attention, Transformer
 
 
@@ -33,9 +37,12 @@ def build(model: Transformer, config: TrainConfig) -> list[torch.optim.Optimizer
     ]
     if config.optimizer == "adamw":
         groups[0]["params"] = embeddings + matrices
-    adamw = torch.optim.AdamW(
-        groups, lr=config.learning_rate, betas=(config.beta1, config.beta2), eps=1e-10, fused=True
-    )
+    betas = (config.beta1, config.beta2)
+    adamw: torch.optim.Optimizer
+    if OP.choose(embeddings[0]) == "reference":  # which goes tensor by tensor
+        adamw = torch.optim.AdamW(groups, lr=config.learning_rate, betas=betas, eps=1e-10, fused=True)
+    else:
+        adamw = AdamW(groups, lr=config.learning_rate, betas=betas, eps=1e-10)
     if config.optimizer == "adamw":
         return [adamw]
     packed = [module for module in model.modules() if isinstance(module, Attention)]
@@ -47,6 +54,85 @@ def build(model: Transformer, config: TrainConfig) -> list[torch.optim.Optimizer
 def _qkv_rows(attention: Attention) -> tuple[int, ...]:
     D = attention.d_head
     return attention.n_heads * D, attention.kv_heads * D, attention.kv_heads * D
+
+
+def clip_and_step(optimizers: Sequence[torch.optim.Optimizer], max_norm: float) -> Tensor:
+    """One step of all from the gradients in .grad, scaled by one factor to a norm of at most `max_norm` (inf: as they
+    are); return their norm before."""
+    if len(optimizers) == 1 and isinstance(optimizers[0], AdamW):
+        return optimizers[0].step(max_norm=max_norm).total_gradient
+    parameters = [p for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]]
+    norm = nn.utils.clip_grad_norm_(parameters, max_norm)
+    for optimizer in optimizers:
+        optimizer.step()
+    return norm
+
+
+class AdamW(torch.optim.Optimizer):
+    """AdamW by our kernel: clipping and all groups in one pass over the memory (docs/adamw.md).
+
+    The state is named as in torch.optim.AdamW (step, exp_avg, exp_avg_sq), so either goes on from the other's
+    checkpoint. All parameters share one count of steps, also one that had no gradient in some of them.
+    """
+
+    def __init__(
+        self,
+        params: list[dict[str, Any]],
+        *,
+        lr: float,
+        betas: tuple[float, float],
+        eps: float,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
+        self.betas, self.eps = betas, eps
+        self.norms: AdamWNorms | None = None
+        """Of the last step, in the order of the groups' parameters (those that had a gradient)."""
+
+    @torch.no_grad()
+    def step(  # type: ignore[override]
+        self, closure: Callable[[], Any] | None = None, *, max_norm: float = math.inf
+    ) -> AdamWNorms:
+        """One step from the gradients in .grad, which are clipped on the way and stay as they are."""
+        each = [(p, group) for group in self.param_groups for p in group["params"] if p.grad is not None]
+        params = [p for p, _ in each]
+        count = self._count(params)
+        count += 1
+        states = [self.state[p] for p in params]
+        self.norms = kernels.adamw_step(
+            params,
+            [p.grad for p in params],
+            [state["exp_avg"] for state in states],
+            [state["exp_avg_sq"] for state in states],
+            lr=_one_or_all([group["lr"] for _, group in each]),
+            betas=self.betas,
+            eps=self.eps,
+            weight_decay=_one_or_all([group["weight_decay"] for _, group in each]),
+            step=count,
+            max_norm=max_norm,
+        )
+        return self.norms
+
+    def _count(self, params: list[Tensor]) -> Tensor:
+        """The steps so far, one tensor in all states: an addition a parameter would take as long as a small step.
+
+        A checkpoint brings it as many equal ones. Parameters that are new to the optimizer get their state here.
+        """
+        known = [state["step"] for p in params if (state := self.state[p])]
+        if not known:
+            known = [torch.zeros((), device=params[0].device)]
+        if any(step is not known[0] for step in known) and len({int(step) for step in known}) > 1:
+            raise UserError("parameters that have taken unlike numbers of steps; all must have taken the same")
+        for p in params:
+            state = self.state[p]
+            if not state:
+                state["exp_avg"], state["exp_avg_sq"] = torch.zeros_like(p), torch.zeros_like(p)
+            state["step"] = known[0]
+        return known[0]
+
+
+def _one_or_all(values: list[float]) -> float | list[float]:
+    return values[0] if len(set(values)) == 1 else values
 
 
 class Muon(torch.optim.Optimizer):

@@ -16,6 +16,7 @@ from jarvis_nano.errors import UserError
 from jarvis_nano.evaluation.perplexity import HeldOut
 from jarvis_nano.tokenizer import Tokenizer
 from jarvis_nano.training import distributed
+from jarvis_nano.training.allocator import keep_freed_memory
 from jarvis_nano.training.loop import Validation
 from jarvis_nano.training.prepare import prepare, source_folder
 from jarvis_nano.training.session import started, train_run
@@ -83,6 +84,7 @@ def starting_point(preset: str, run: str, resume: bool) -> Pretrain:
 
 def pretrain(settings: Pretrain, preset: str) -> None:
     """Train to the last step and, on rank 0, print what came out of it."""
+    keep_freed_memory()
     with distributed.join(settings.device, settings.threads) as world:
         run = Path(world.share(str(_choose_run(settings, preset)) if world.is_first else ""))
         with started(run, world):

@@ -26,12 +26,19 @@ def _fake_backward(dy: Tensor, x: Tensor, bias: Tensor | None, kind: str) -> tup
     return x.new_empty(x.shape), x.new_empty(0) if bias is None else bias.new_empty(bias.shape)
 
 
-for _name, _schema, _fake in (
-    ("activation.triton", _FORWARD, _fake_forward),
-    ("activation_backward.triton", _BACKWARD, _fake_backward),
-):
-    backends.LIBRARY.define(_name + _schema, tags=torch.Tag.pt2_compliant_tag)
-    torch.library.register_fake(f"jarvis_nano::{_name}", _fake, lib=backends.LIBRARY)
+# One op, two overloads: the default one is compiled C++, `.triton` is Python.
+for _overload in ("", ".triton"):
+    for _name, _schema, _fake in (
+        ("activation", _FORWARD, _fake_forward),
+        ("activation_backward", _BACKWARD, _fake_backward),
+    ):
+        backends.LIBRARY.define(f"{_name}{_overload}{_schema}", tags=torch.Tag.pt2_compliant_tag)
+        torch.library.register_fake(f"jarvis_nano::{_name}{_overload}", _fake, lib=backends.LIBRARY)
+
+
+def _compiled() -> Kernel:
+    ops = torch.ops.jarvis_nano
+    return Kernel(ops.activation.default, ops.activation_backward.default)
 
 
 def _triton() -> Kernel:
@@ -44,8 +51,12 @@ def _triton() -> Kernel:
 
 OP = backends.Op(
     "activation",
-    load={"reference": lambda: Kernel(reference.forward, reference.backward), "triton": _triton},
-    dtypes={"triton": (torch.float32, torch.bfloat16, torch.float16)},
+    load={
+        "reference": lambda: Kernel(reference.forward, reference.backward),
+        "cpp": _compiled,
+        "triton": _triton,
+    },
+    dtypes=dict.fromkeys(("cpp", "triton"), (torch.float32, torch.bfloat16, torch.float16)),
 )
 
 

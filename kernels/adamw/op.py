@@ -43,13 +43,41 @@ def _reference() -> Kernel:
     return Kernel(reference.step, _no_backward)
 
 
+def _compiled() -> Kernel:
+    op = torch.ops.jarvis_nano.adamw_step.default
+
+    def step(
+        params: list[Tensor], grads: list[Tensor], exp_avg: list[Tensor], exp_avg_sq: list[Tensor], *settings: object
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        if torch.compiler.is_compiling():
+            return op(params, grads, exp_avg, exp_avg_sq, *settings)
+        try:
+            norms = op(params, grads, exp_avg, exp_avg_sq, *settings)
+        except RuntimeError:
+            _require_fit(params, grads, exp_avg, exp_avg_sq)
+            _require_updatable(params, grads, exp_avg, exp_avg_sq)
+            raise
+        # The dispatcher counts no changes by an op of a library: autograd must know that saved tensors have changed.
+        torch.autograd.graph.increment_version((*params, *exp_avg, *exp_avg_sq))
+        return norms
+
+    return Kernel(step, _no_backward)
+
+
 def _triton() -> Kernel:
     kernel = import_module(".triton_kernel", __package__)
     backends.implement_in_triton("adamw_step", kernel.step)
     return Kernel(torch.ops.jarvis_nano.adamw_step.triton, _no_backward)
 
 
-OP = backends.Op("adamw_step", load={"reference": _reference, "triton": _triton}, dtypes={"triton": (torch.float32,)})
+OP = backends.Op(
+    "adamw_step",
+    load={"reference": _reference, "cpp": _compiled, "triton": _triton},
+    dtypes={"cpp": (torch.float32,), "triton": (torch.float32,)},
+)
+
+
+GRADIENT_DTYPES = (torch.float32, torch.bfloat16, torch.float16)  # of the compiled kernel
 
 
 class AdamWNorms(NamedTuple):
@@ -87,26 +115,18 @@ def adamw_step(
     n = len(params)
     if n == 0:
         raise UserError("no parameters to update")
-    for name, tensors in (("gradients", grads), ("exp_avg", exp_avg), ("exp_avg_sq", exp_avg_sq)):
-        if len(tensors) != n:
-            raise UserError(f"{len(tensors)} {name} for {n} parameters")
-        for i, (p, tensor) in enumerate(zip(params, tensors, strict=True)):
-            if tensor.shape != p.shape or tensor.device != p.device:
-                raise UserError(
-                    f"{name}[{i}] is {tuple(tensor.shape)} on {tensor.device}, "
-                    f"its parameter {tuple(p.shape)} on {p.device}"
-                )
+    chosen = OP.choose(params[0], backend)
+    if chosen != "cpp":  # which looks itself: from here it would cost as much as the call
+        _require_fit(params, grads, exp_avg, exp_avg_sq)
     if isinstance(step, int) and step < 1:
         raise UserError(f"step {step}; the first step is 1")
     rates, decays = _one_or_each("lr", lr, n), _one_or_each("weight_decay", weight_decay, n)
     t = step if isinstance(step, Tensor) else torch.tensor(step)
     if max_norm == math.inf:
         max_norm = None
-    kernel = OP.kernels[OP.choose(params[0], backend)].forward
+    lists = list(params), list(grads), list(exp_avg), list(exp_avg_sq)
     with torch.no_grad():
-        norms = kernel(
-            list(params), list(grads), list(exp_avg), list(exp_avg_sq), rates, decays, t, *betas, eps, max_norm
-        )
+        norms = OP.kernels[chosen].forward(*lists, rates, decays, t, *betas, eps, max_norm)
     return AdamWNorms(*norms)
 
 
@@ -115,3 +135,34 @@ def _one_or_each(name: str, value: float | Sequence[float] | Tensor, n: int) -> 
     if tensor.shape not in ((), (n,)):
         raise UserError(f"{name} has the shape {tuple(tensor.shape)}; expected one value, or one a tensor: {n}")
     return tensor
+
+
+def _require_fit(
+    params: Sequence[Tensor], grads: Sequence[Tensor], exp_avg: Sequence[Tensor], exp_avg_sq: Sequence[Tensor]
+) -> None:
+    for name, tensors in (("gradients", grads), ("exp_avg", exp_avg), ("exp_avg_sq", exp_avg_sq)):
+        if len(tensors) != len(params):
+            raise UserError(f"{len(tensors)} {name} for {len(params)} parameters")
+        for i, (p, tensor) in enumerate(zip(params, tensors, strict=True)):
+            if tensor.shape != p.shape or tensor.device != p.device:
+                raise UserError(
+                    f"{name}[{i}] is {tuple(tensor.shape)} on {tensor.device}, "
+                    f"its parameter {tuple(p.shape)} on {p.device}"
+                )
+
+
+def _require_updatable(
+    params: list[Tensor], grads: list[Tensor], exp_avg: list[Tensor], exp_avg_sq: list[Tensor]
+) -> None:
+    """What the compiled kernel asks for besides."""
+    for name, tensors in (("params", params), ("exp_avg", exp_avg), ("exp_avg_sq", exp_avg_sq)):
+        for i, tensor in enumerate(tensors):
+            if tensor.dtype != torch.float32 or not tensor.is_contiguous():
+                raise UserError(
+                    f"adamw_step in cpp updates contiguous float32 tensors in place; {name}[{i}] is {tensor.dtype} "
+                    f"with strides {tensor.stride()}; backend='reference' takes it"
+                )
+    for i, grad in enumerate(grads):
+        if grad.dtype not in GRADIENT_DTYPES:
+            takes = ", ".join(map(str, GRADIENT_DTYPES))
+            raise UserError(f"adamw_step in cpp takes gradients in {takes}; grads[{i}] is {grad.dtype}")

@@ -55,6 +55,17 @@ for _overload in ("", ".triton"):
         backends.LIBRARY.define(f"{_name}{_overload}{_schema}", tags=torch.Tag.pt2_compliant_tag)
         torch.library.register_fake(f"jarvis_nano::{_name}{_overload}", _fake, lib=backends.LIBRARY)
 
+_PACKED_BACKWARD = (
+    "(Tensor d_out, Tensor qkv, Tensor out, Tensor lse, int n_heads, float scale, int? window, Tensor? document)"
+    " -> Tensor"
+)
+backends.LIBRARY.define(f"causal_attention_packed_backward{_PACKED_BACKWARD}", tags=torch.Tag.pt2_compliant_tag)
+torch.library.register_fake(
+    "jarvis_nano::causal_attention_packed_backward",
+    lambda d_out, qkv, *settings: qkv.new_empty(qkv.shape),
+    lib=backends.LIBRARY,
+)
+
 
 def _compiled() -> Kernel:
     ops = torch.ops.jarvis_nano
@@ -78,7 +89,7 @@ OP = backends.Op(
         "cuda": _compiled,
     },
     dtypes={
-        "cpp": (torch.float32, torch.bfloat16),
+        "cpp": (torch.float32, torch.bfloat16, torch.float16),
         "triton": (torch.float32, torch.bfloat16, torch.float16),
         "cuda": (torch.bfloat16, torch.float16),
     },
@@ -102,6 +113,33 @@ class _Attention(torch.autograd.Function):
         backward = OP.kernels[ctx.backend].backward
         dq, dk, dv = backward(d_out, q, k, v, out, lse, ctx.scale, ctx.window, document)
         return dq, dk, dv, None, None, None, None
+
+
+class _PackedAttention(torch.autograd.Function):
+    """The same for q, k and v side by side: one gradient, which the C++ kernel writes in place of joining three."""
+
+    @staticmethod
+    def forward(ctx, qkv, n_heads, scale, window, document, backend):  # type: ignore[override]
+        out, lse = OP.kernels[backend].forward(*_heads(qkv, n_heads), scale, window, document)
+        ctx.save_for_backward(qkv, out, lse, document)
+        ctx.settings, ctx.backend = (n_heads, scale, window), backend
+        return out
+
+    @staticmethod
+    def backward(ctx, d_out):  # type: ignore[override]
+        qkv, out, lse, document = ctx.saved_tensors
+        n_heads, scale, window = ctx.settings
+        if ctx.backend == "cpp":
+            backward = torch.ops.jarvis_nano.causal_attention_packed_backward
+            return backward(d_out, qkv, out, lse, n_heads, scale, window, document), *(None,) * 5
+        parts = OP.kernels[ctx.backend].backward(d_out, *_heads(qkv, n_heads), out, lse, scale, window, document)
+        return torch.cat(parts, dim=1).transpose(1, 2), *(None,) * 5
+
+
+def _heads(qkv: Tensor, n_heads: int) -> tuple[Tensor, ...]:
+    """q, k, v of a packed projection (B, T, H + 2 Hkv, D), each (B, heads, T, D), as views."""
+    kv_heads = (qkv.shape[2] - n_heads) // 2
+    return qkv.transpose(1, 2).split((n_heads, kv_heads, kv_heads), dim=1)
 
 
 def causal_attention(
@@ -134,6 +172,31 @@ def causal_attention(
     if torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad):
         return _Attention.apply(q, k, v, scale, window, document, chosen)
     return OP.kernels[chosen].forward(q, k, v, scale, window, document)[0]
+
+
+def causal_attention_packed(
+    qkv: Tensor,
+    n_heads: int,
+    *,
+    scale: float | None = None,
+    window: int | None = None,
+    document: Tensor | None = None,
+    backend: str = "auto",
+) -> Tensor:
+    """causal_attention of q, k and v as one projection makes them: qkv (B, T, H + 2 Hkv, D) -> (B, H, T, D).
+
+    The first n_heads = H heads are q's, then k's, then v's. The gradient comes in one piece, where that of three views
+    would have to be joined. Everything else as in causal_attention.
+    """
+    if qkv.dim() != 4 or n_heads < 1 or qkv.shape[2] <= n_heads or (qkv.shape[2] - n_heads) % 2:
+        raise UserError(f"qkv {tuple(qkv.shape)} with {n_heads} query heads: expected (batch, time, H + 2 Hkv, width)")
+    q, k, v = _heads(qkv, n_heads)
+    if not (torch.is_grad_enabled() and qkv.requires_grad):
+        return causal_attention(q, k, v, scale=scale, window=window, document=document, backend=backend)
+    _check(q, k, v, window, document)
+    if scale is None:
+        scale = 1.0 / math.sqrt(q.shape[3])
+    return _PackedAttention.apply(qkv, n_heads, scale, window, document, OP.choose(qkv, backend))
 
 
 def _check(q: Tensor, k: Tensor, v: Tensor, window: int | None, document: Tensor | None) -> None:

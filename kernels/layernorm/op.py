@@ -75,7 +75,7 @@ OP = backends.Op(
         "cuda": _compiled,
     },
     dtypes={
-        "cpp": (torch.float32, torch.bfloat16),
+        "cpp": (torch.float32, torch.bfloat16, torch.float16),
         "triton": (torch.float32, torch.bfloat16, torch.float16),
         "cuda": (torch.float32, torch.bfloat16, torch.float16),
     },

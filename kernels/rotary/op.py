@@ -20,9 +20,15 @@ def _fake(x: Tensor, cos: Tensor, sin: Tensor, positions: Tensor | None) -> Tens
     return x.new_empty(x.shape)
 
 
-for _name in ("rotary.triton", "rotary_backward.triton"):
+# One op, two overloads: the default one is compiled C++, `.triton` is Python.
+for _name in ("rotary", "rotary_backward", "rotary.triton", "rotary_backward.triton"):
     backends.LIBRARY.define(_name + _SCHEMA, tags=torch.Tag.pt2_compliant_tag)
     torch.library.register_fake(f"jarvis_nano::{_name}", _fake, lib=backends.LIBRARY)
+
+
+def _compiled() -> Kernel:
+    ops = torch.ops.jarvis_nano
+    return Kernel(ops.rotary.default, ops.rotary_backward.default)
 
 
 def _triton() -> Kernel:
@@ -35,8 +41,12 @@ def _triton() -> Kernel:
 
 OP = backends.Op(
     "rotary",
-    load={"reference": lambda: Kernel(reference.forward, reference.backward), "triton": _triton},
-    dtypes={"triton": (torch.float32, torch.bfloat16, torch.float16)},
+    load={
+        "reference": lambda: Kernel(reference.forward, reference.backward),
+        "cpp": _compiled,
+        "triton": _triton,
+    },
+    dtypes=dict.fromkeys(("cpp", "triton"), (torch.float32, torch.bfloat16, torch.float16)),
 )
 
 

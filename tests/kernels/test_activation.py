@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import error_rule
+import instruction_sets
 import pytest
 import torch
 import torch.nn.functional as F
@@ -15,8 +16,9 @@ from jarvis_nano.kernels.activation import reference
 from jarvis_nano.kernels.activation.op import OP
 
 HAS_GPU = torch.cuda.is_available()
-DEVICE = {"reference": "cpu", "triton": "cuda" if HAS_GPU else "cpu"}
+DEVICE = {"reference": "cpu", "cpp": "cpu", "triton": "cuda" if HAS_GPU else "cpu"}
 BACKENDS = list(DEVICE)
+OURS = [name for name in BACKENDS if name != "reference"]
 KINDS = {"gelu": kernels.gelu, "swiglu": kernels.swiglu, "relu_squared": kernels.relu_squared}
 # Rows and the width of the result: one value, odd ones, more rows than a tile, columns of several tiles.
 UGLY = [(1, 1), (239, 1), (799, 3), (2, 3, 8), (5, 113), (113, 203), (70, 760), (3, 1128)]
@@ -102,7 +104,7 @@ def test_strides_do_not_matter(backend, kind):
     across = x.transpose(0, 1).contiguous().transpose(0, 1)[:, ::2]
     spread = torch.stack((bias, bias), dim=1)[:, 0]
     one = torch.ones((), device=x.device).expand(dy[:, ::2].shape)
-    rounding = 0 if backend == "triton" else 1e-5  # torch sums up in another order where the strides differ
+    rounding = 1e-5 if backend == "reference" else 0  # torch sums up in another order where the strides differ
     for name, value in run(across, spread, one).items():
         torch.testing.assert_close(value, dense[name], rtol=rounding, atol=rounding)
 
@@ -130,11 +132,42 @@ def test_more_than_forty_programs_add_up(monkeypatch):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_repeats_are_equal_bit_for_bit(kind):
-    needs("triton")
-    x, bias, dy = arguments(kind, (500, 96), device=DEVICE["triton"])
-    runs = [with_gradients(lambda x, b: KINDS[kind](x, b, backend="triton"), x, bias, dy) for _ in range(3)]
+@pytest.mark.parametrize("backend", OURS)
+def test_repeats_are_equal_bit_for_bit(backend, kind):
+    needs(backend)
+    x, bias, dy = arguments(kind, (500, 96), device=DEVICE[backend])
+    runs = [with_gradients(lambda x, b: KINDS[kind](x, b, backend=backend), x, bias, dy) for _ in range(3)]
     assert all(torch.equal(run[name], runs[0][name]) for run in runs for name in run)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_number_of_threads_does_not_change_a_bit(kind):
+    needs("cpp")
+    x, bias, dy = arguments(kind, (700, 96))
+    threads = torch.get_num_threads()
+    runs = []
+    try:
+        for n in (1, 2, 3):
+            torch.set_num_threads(n)
+            runs.append(with_gradients(lambda x, b: KINDS[kind](x, b, backend="cpp"), x, bias, dy))
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(run[name], runs[0][name]) for run in runs for name in run)
+
+
+def test_gelu_over_its_whole_range():
+    """Densely, around 0, and at the far ends; the rational functions stop at 5.6 and 5.8."""
+    needs("cpp")
+    dense = torch.linspace(-7, 7, 40001)
+    x = torch.cat((dense, dense / 1e3, torch.tensor([3e38, -3e38, 1e-40, -1e-40]))).requires_grad_()
+    y, theirs = kernels.gelu(x, backend="cpp"), F.gelu(x)
+    exact = F.gelu(x.detach().double().requires_grad_())
+    error_rule.check("y", y[:-4], theirs[:-4], exact[:-4], 0)
+    assert -1e-7 < y[-3].item() <= 0.0
+    assert y[-4].item() == x[-4].item()
+    wide = x.detach().double().requires_grad_()
+    grads = [torch.autograd.grad(out.sum(), at)[0][:-4] for out, at in ((y, x), (theirs, x), (F.gelu(wide), wide))]
+    error_rule.check("dx", *grads, 0)
 
 
 @pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")  # Triton's interpreter: exp is infinite there
@@ -153,15 +186,16 @@ def test_the_ends_of_the_range_stay_finite_and_not_a_number_stays_visible(backen
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_opcheck(kind):
-    needs("triton")
-    x, bias, dy = arguments(kind, (2, 3, 8), device=DEVICE["triton"])
-    KINDS[kind](x, backend="triton")  # a choice loads the kernel and with it the registration
-    ops = torch.ops.jarvis_nano
+@pytest.mark.parametrize("backend", OURS)
+def test_opcheck(backend, kind):
+    needs(backend)
+    x, bias, dy = arguments(kind, (2, 3, 8), device=DEVICE[backend])
+    KINDS[kind](x, backend=backend)  # a choice loads the kernel and with it the registration
+    ops, overload = torch.ops.jarvis_nano, "triton" if backend == "triton" else "default"
     one = torch.ones(1, device=x.device).expand(dy.shape)
     for b in (None, bias):
-        torch.library.opcheck(ops.activation.triton, (x, b, kind))
-        torch.library.opcheck(ops.activation_backward.triton, (one, x, b, kind))
+        torch.library.opcheck(getattr(ops.activation, overload), (x, b, kind))
+        torch.library.opcheck(getattr(ops.activation_backward, overload), (one, x, b, kind))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -175,7 +209,8 @@ def test_compiled_in_one_graph_gives_what_eager_gives(backend, kind):
         return KINDS[kind](x * 2, bias, backend=backend) + 1
 
     eager = with_gradients(step, x, bias, dy)
-    for name, value in with_gradients(torch.compile(step, fullgraph=True, backend="aot_eager"), x, bias, dy).items():
+    compiled = torch.compile(step, fullgraph=True, backend="inductor" if backend == "cpp" else "aot_eager")
+    for name, value in with_gradients(compiled, x, bias, dy).items():
         torch.testing.assert_close(value, eager[name])
 
 
@@ -204,3 +239,27 @@ def test_what_does_not_fit_says_why():
         kernels.swiglu(torch.zeros(2, 3))
     with pytest.raises(UserError, match="does not fit"):
         kernels.gelu(torch.zeros(()))
+
+
+def test_the_raw_op_checks_before_it_reads_memory():
+    needs("cpp")
+    kernels.gelu(torch.zeros(2, 4), backend="cpp")  # a choice loads the compiled kernels
+    forward, backward = torch.ops.jarvis_nano.activation.default, torch.ops.jarvis_nano.activation_backward.default
+    x = torch.zeros(2, 4)
+    with pytest.raises(RuntimeError, match="unknown kind 'tanh'; expected gelu"):
+        forward(x, None, "tanh")
+    with pytest.raises(RuntimeError, match="dtype that this kernel does not take"):
+        forward(x.double(), None, "gelu")
+    with pytest.raises(RuntimeError, match="bias has 3 values, the rows of x have 4"):
+        forward(x, torch.zeros(3), "gelu")
+    with pytest.raises(RuntimeError, match="rows of 3 are odd"):
+        forward(torch.zeros(2, 3), None, "swiglu")
+    with pytest.raises(RuntimeError, match="dy has 8 values, the result has 4"):
+        backward(x, x, None, "swiglu")
+    with pytest.raises(RuntimeError, match="sizes, dtype and device must be the result's"):
+        backward(x.bfloat16(), x, None, "gelu")
+
+
+@pytest.mark.parametrize("instructions", instruction_sets.NAMES)
+def test_each_instruction_set_obeys_the_same_rule(instructions):
+    instruction_sets.pass_with(instructions, __file__, "cpp and (error or strides or ends) or whole_range")

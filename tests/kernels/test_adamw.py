@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import error_rule
+import instruction_sets
 import pytest
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from jarvis_nano.errors import UserError
 from jarvis_nano.kernels.adamw.op import OP
 
 HAS_GPU = torch.cuda.is_available()
-DEVICE = {"reference": "cpu", "triton": "cuda" if HAS_GPU else "cpu"}
+DEVICE = {"reference": "cpu", "cpp": "cpu", "triton": "cuda" if HAS_GPU else "cpu"}
 BACKENDS = tuple(DEVICE)
 # One value, less than a chunk, one chunk, one more, none, a matrix of two chunks and a half
 SHAPES = [(1,), (3, 5), (2048,), (2049,), (0,), (50, 103)]
@@ -223,14 +224,16 @@ def test_autograd_sees_that_the_weights_have_changed(backend):
         out.backward()
 
 
-def test_opcheck():
-    needs("triton")
-    device = DEVICE["triton"]
-    OP.choose(torch.empty(1, device=device), "triton")
-    ours = Ours("triton", drawn(0, device))
+@pytest.mark.parametrize("backend", ["cpp", "triton"])
+def test_opcheck(backend):
+    needs(backend)
+    device = DEVICE[backend]
+    OP.choose(torch.empty(1, device=device), backend)
+    ours = Ours(backend, drawn(0, device))
     scalars = (torch.tensor(0.1), torch.tensor(0.1), torch.tensor(1), *BETAS, 1e-8, 1.0)
     lists = (ours.params, drawn(1, device), ours.exp_avg, ours.exp_avg_sq)
-    torch.library.opcheck(torch.ops.jarvis_nano.adamw_step.triton, (*lists, *scalars))
+    overload = "triton" if backend == "triton" else "default"
+    torch.library.opcheck(getattr(torch.ops.jarvis_nano.adamw_step, overload), (*lists, *scalars))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -244,7 +247,8 @@ def test_compiled_in_one_graph_gives_what_eager_gives(backend):
         return norms.update * 2
 
     results = []
-    for function in (step, torch.compile(step, fullgraph=True, backend="aot_eager")):
+    compiler = "inductor" if backend == "cpp" else "aot_eager"
+    for function in (step, torch.compile(step, fullgraph=True, backend=compiler)):
         ours = Ours(backend, drawn(0, device))
         lr, t = torch.tensor(0.1, device=device), torch.tensor(1, device=device)
         out = function(ours.params, drawn(1, device), ours.exp_avg, ours.exp_avg_sq, lr, t)
@@ -285,29 +289,105 @@ def test_a_captured_step_replays_with_new_gradients_and_rates():
     assert all(torch.equal(a, b) for a, b in zip(graphed.tensors(), eager.tensors()))
 
 
+def test_every_size_around_registers_blocks_and_chunks():
+    """1,024 values are summed in float32, 16,384 are a task; gradients of all three dtypes in one call."""
+    needs("cpp")
+    sizes = [*range(1, 50), 1007, 1023, 1024, 1025, 1040, 2047, 16383, 16384, 16385, 16400, 40001]
+    shapes = [(size,) for size in sizes]
+    params, gradients = drawn(0, shapes=shapes), drawn(1, shapes=shapes)
+    dtypes = (torch.float32, torch.bfloat16, torch.float16)
+    gradients = [g.to(dtypes[i % 3]) for i, g in enumerate(gradients)]
+    ours = Ours("cpp", params, lr=1e-2, weight_decay=0.1, max_norm=20.0)
+    norms = ours.step(gradients)
+    decays = [0.1] * len(sizes)
+    truth, _ = of_torch(params, [gradients], 20.0, decays, torch.float64)
+    theirs, _ = of_torch(params, [gradients], 20.0, decays, torch.float32)
+    for i, found in enumerate(ours.tensors()):
+        error_rule.check(f"size {sizes[i % len(sizes)]}", found, theirs[i], truth[i], atol=1e-7)
+    expected = torch.stack([g.double().norm() for g in gradients])
+    torch.testing.assert_close(norms.gradient.double(), expected, rtol=1e-6, atol=0)
+
+
+def test_the_number_of_threads_changes_no_bit():
+    needs("cpp")
+    shapes = [(40_000,), (3,), (300, 301), (16_384,), (7,)]
+    threads = torch.get_num_threads()
+    results = []
+    try:
+        for n in (1, 2, 3, 5) * 5:
+            torch.set_num_threads(n)
+            ours = Ours("cpp", drawn(0, shapes=shapes), lr=0.1, weight_decay=0.1, max_norm=1.0)
+            results.append([*ours.step(drawn(1, shapes=shapes)), *ours.tensors()])
+    finally:
+        torch.set_num_threads(threads)
+    for result in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(result, results[0]))
+
+
+@pytest.mark.parametrize("eps", [0.0, 1e-8])
+def test_faded_moments_stay_numbers_and_leave_the_processor_as_it_was(eps):
+    """Denormal numbers are slow and count as zeros inside the kernel; with eps = 0 that would be 0 / 0."""
+    needs("cpp")
+    ours = Ours("cpp", [torch.ones(2000)], lr=0.1, eps=eps)
+    ours.exp_avg[0].fill_(1e-40)
+    ours.exp_avg_sq[0].fill_(1e-40)
+    ours.step([torch.zeros(2000)])
+    assert all(tensor.isfinite().all() for tensor in ours.tensors())
+    assert (ours.exp_avg_sq[0] > 0).all() == (eps == 0)
+    assert (torch.full((2000,), 1e-40) * 0.5 > 0).all()
+
+
+@pytest.mark.parametrize("instructions", instruction_sets.NAMES)
+def test_each_instruction_set_passes(instructions):
+    instruction_sets.pass_with(instructions, __file__, "cpp and not compiled or size or threads or faded")
+
+
 def one(**change):
     tensors = {name: [torch.zeros(2, 3)] for name in ("params", "grads", "exp_avg", "exp_avg_sq")}
-    return {**tensors, "lr": 0.1, "step": 1, "backend": "triton", **change}
+    return {**tensors, "lr": 0.1, "step": 1, **change}
 
 
-@pytest.mark.parametrize(
-    ("given", "says"),
-    [
-        (one(params=[]), "no parameters"),
-        (one(grads=[]), "0 gradients for 1 parameters"),
-        (one(exp_avg=[torch.zeros(3, 2)]), r"exp_avg\[0\] is \(3, 2\) on cpu, its parameter \(2, 3\)"),
-        (one(step=0), "step 0"),
-        (one(lr=[0.1, 0.2]), r"lr has the shape \(2,\)"),
-        (one(weight_decay=torch.zeros(1, 1)), "weight_decay has the shape"),
-        (one(params=[torch.zeros(3, 2).t()]), r"contiguous float32 .* params\[0\] is torch.float32 with strides"),
-        (one(exp_avg=[torch.zeros(2, 3).half()]), r"exp_avg\[0\] is torch.float16"),
-        (one(grads=[torch.zeros(2, 3).double()]), "gradients of one dtype"),
-    ],
-)
-def test_what_cannot_run_says_why(given, says):
-    needs("triton")
-    if HAS_GPU:
+WRONG = [
+    (one(params=[]), "no parameters"),
+    (one(grads=[]), "0 gradients for 1 parameters"),
+    (one(exp_avg=[torch.zeros(3, 2)]), r"exp_avg\[0\] is \(3, 2\) on cpu, its parameter \(2, 3\)"),
+    (one(step=0), "step 0"),
+    (one(lr=[0.1, 0.2]), r"lr has the shape \(2,\)"),
+    (one(weight_decay=torch.zeros(1, 1)), "weight_decay has the shape"),
+    (one(params=[torch.zeros(3, 2).t()]), r"contiguous float32 .* params\[0\] is torch.float32 with strides"),
+    (one(exp_avg=[torch.zeros(2, 3).half()]), r"exp_avg\[0\] is torch.float16"),
+    (one(grads=[torch.zeros(2, 3).double()]), r"takes gradients (of|in) .*float64"),
+]
+
+
+@pytest.mark.parametrize("backend", ["cpp", "triton"])
+@pytest.mark.parametrize(("given", "says"), WRONG)
+def test_what_cannot_run_says_why(backend, given, says):
+    needs(backend)
+    if DEVICE[backend] == "cuda":
         says = says.replace("cpu", "cuda:0")
         given = {k: [t.cuda() for t in v] if isinstance(v, list) and k not in ("lr",) else v for k, v in given.items()}
     with pytest.raises(UserError, match=says):
-        kernels.adamw_step(**given)
+        kernels.adamw_step(**given, backend=backend)
+
+
+def test_the_raw_op_checks_what_it_is_given_before_it_reads_memory():
+    needs("cpp")
+    OP.choose(torch.empty(1), "cpp")
+
+    def call(params, grads, exp_avg, lr=0.1, step=1):
+        numbers = (torch.tensor(lr), torch.tensor(0.1), torch.tensor(step), *BETAS, 1e-8, None)
+        return torch.ops.jarvis_nano.adamw_step.default(params, grads, exp_avg, [torch.zeros(6)], *numbers)
+
+    six, seven = [torch.zeros(6)], [torch.zeros(7)]
+    for arguments, says in (
+        ((six, seven, six), r"grads\[0\] has 7 values, its parameter 6"),
+        ((six, six, seven), r"exp_avg\[0\] has 7 values, its parameter 6"),
+        ((six, six, []), "1 parameters, 1 gradients, 0 and 1 moments"),
+        (([torch.zeros(6).double()], six, six), r"contiguous float32 .* params\[0\]"),
+        ((six, [torch.zeros(6).long()], six), r"grads\[0\] has another dtype"),
+        ((six, six, six, [0.1, 0.2]), "lr has 2 values; expected 1 or 1"),
+        ((six, six, six, 0.1, 0), "the first step is 1"),
+    ):
+        with pytest.raises(RuntimeError, match=says):
+            call(*arguments)

@@ -212,6 +212,44 @@ def test_the_heads_join_again_without_a_copy(backend):
     assert out.transpose(1, 2).reshape(2, 9, 32).data_ptr() == out.data_ptr()
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("backend", ["reference", "cpp"])
+def test_a_packed_projection_gives_what_its_parts_give(backend, dtype):
+    needs(backend)
+    torch.manual_seed(0)
+    document = torch.randint(0, 3, (2, 37)).sort(dim=1).values
+    for H, Hkv, D, more in ((4, 2, 16, {}), (3, 3, 8, {"window": 5, "document": document}), (2, 1, 5, {"scale": 0.3})):
+        packed = torch.randn(2, H + 2 * Hkv, 37, D, dtype=dtype).transpose(1, 2).requires_grad_()  # no dense one
+        parts = packed.transpose(1, 2).split((H, Hkv, Hkv), dim=1)
+        d_out = torch.randn(2, H, 37, D, dtype=dtype)
+        apart = kernels.causal_attention(*parts, backend=backend, **more)
+        together = kernels.causal_attention_packed(packed, H, backend=backend, **more)
+        assert torch.equal(apart, together)
+        gradients = [torch.autograd.grad(out, packed, d_out)[0] for out in (apart, together)]
+        assert torch.equal(*gradients)
+        assert gradients[0].any()
+        assert torch.equal(kernels.causal_attention_packed(packed.detach(), H, backend=backend, **more), apart)
+
+
+def test_the_packed_op_passes_opcheck_and_compiles():
+    needs("cpp")
+    qkv = torch.randn(2, 9, 4, 8, requires_grad=True)
+    with torch.no_grad():
+        out, lse = OP.kernels[OP.choose(qkv)].forward(*qkv.transpose(1, 2).split((2, 1, 1), dim=1), 0.3, None, None)
+    op = torch.ops.jarvis_nano.causal_attention_packed_backward.default
+    torch.library.opcheck(op, (torch.randn_like(out), qkv.detach(), out, lse, 2, 0.3, None, None))
+    with pytest.raises(RuntimeError, match="causal_attention: "):
+        op(torch.randn_like(out), qkv.detach(), out, lse, 3, 0.3, None, None)
+    attend = lambda qkv: kernels.causal_attention_packed(qkv, 2).square().sum()  # noqa: E731
+    compiled = torch.compile(attend, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(
+        torch.autograd.grad(compiled(qkv), qkv)[0], torch.autograd.grad(attend(qkv), qkv)[0], rtol=1e-5, atol=1e-5
+    )
+    for heads in (0, 4, 3):
+        with pytest.raises(UserError, match="query heads"):
+            kernels.causal_attention_packed(qkv, heads)
+
+
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_nothing_in_nothing_out(backend):
     needs(backend)

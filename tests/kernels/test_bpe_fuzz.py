@@ -10,7 +10,7 @@ from pathlib import Path
 import fuzz_bpe
 import numpy as np
 import pytest
-import sanitize_bpe
+import sanitize
 from bpe_random_texts import random_bytes, random_text
 from bpe_texts import Library
 from bpe_tokenizers import BUILDERS, tokenizer_of
@@ -67,9 +67,9 @@ def test_minutes_of_the_fuzzer_find_no_difference():
 
 
 def sanitized(kind: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    if why := sanitize_bpe.missing(kind):
+    if why := sanitize.missing(kind):
         pytest.skip(why)
-    return sanitize_bpe.build(kind, tmp_path_factory.mktemp(kind))
+    return sanitize.build("bpe", kind, tmp_path_factory.mktemp(kind))
 
 
 @pytest.mark.slow
@@ -78,14 +78,14 @@ def test_addresses_and_undefined_behaviour_are_clean(tmp_path_factory):
     tests = [FOLDER / "test_bpe.py", FOLDER / "test_bpe_properties.py"]
     fuzz = [FOLDER / "fuzz_bpe.py", "--minutes", str(MINUTES), "--seed", "12"]
     for arguments in (fuzz, ["-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "not slow", *tests]):
-        ran = sanitize_bpe.run("address", folder, [str(argument) for argument in arguments])
+        ran = sanitize.run("address", folder, [str(argument) for argument in arguments])
         assert ran.returncode == 0, ran.stdout[-6000:]
 
 
 @pytest.mark.slow
 def test_threads_do_not_race(tmp_path_factory):
     folder = sanitized("thread", tmp_path_factory)
-    ran = sanitize_bpe.run("thread", folder, ["-c", sanitize_bpe.RACES, *sanitize_bpe.race_tokenizers(folder)])
+    ran = sanitize.run("thread", folder, ["-c", sanitize.RACES, *sanitize.race_tokenizers(folder)])
     assert ran.returncode == 0, ran.stdout[-6000:]
     assert "no race" in ran.stdout
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import error_rule
+import instruction_sets
 import pytest
 import torch
 from torch import Tensor
@@ -13,7 +14,7 @@ from jarvis_nano.errors import UserError
 from jarvis_nano.kernels.rotary.op import OP
 
 HAS_GPU = torch.cuda.is_available()
-DEVICE = {"reference": "cpu", "triton": "cuda" if HAS_GPU else "cpu"}
+DEVICE = {"reference": "cpu", "cpp": "cpu", "triton": "cuda" if HAS_GPU else "cpu"}
 BACKENDS = list(DEVICE)
 # B, T, H, D: one pair, odd halves, a head count that is no power of two, more tokens than a tile has rows.
 UGLY = [(1, 1, 1, 2), (2, 7, 3, 6), (1, 239, 1, 24), (2, 113, 5, 50), (1, 33, 3, 160), (2, 40, 6, 64)]
@@ -131,13 +132,15 @@ def test_repeats_are_equal_bit_for_bit(backend):
     assert all(torch.equal(a, b) for run in runs for a, b in zip(run, runs[0]))
 
 
-def test_opcheck():
-    needs("triton")
-    device = DEVICE["triton"]
+@pytest.mark.parametrize("backend", ["cpp", "triton"])
+def test_opcheck(backend):
+    needs(backend)
+    device = DEVICE[backend]
     x, (cos, sin) = drawn((2, 5, 3, 8), device=device), tables(4, device)
-    kernels.apply_rotary(x, cos, sin, backend="triton")  # a choice loads the kernel and with it the registration
+    kernels.apply_rotary(x, cos, sin, backend=backend)  # a choice loads the kernel and with it the registration
+    ops, overload = torch.ops.jarvis_nano, "triton" if backend == "triton" else "default"
     for positions in (None, torch.arange(5, device=device) + 2, torch.arange(10, device=device).view(2, 5)):
-        for op in (torch.ops.jarvis_nano.rotary.triton, torch.ops.jarvis_nano.rotary_backward.triton):
+        for op in (getattr(ops.rotary, overload), getattr(ops.rotary_backward, overload)):
             torch.library.opcheck(op, (x[:, :, 1:], cos, sin, positions))
 
 
@@ -152,7 +155,7 @@ def test_compiled_in_one_graph_gives_what_eager_gives(backend):
     def step(x):
         return kernels.apply_rotary(x * 2, cos, sin, torch.arange(9, device=device) + 1, backend=backend) + 1
 
-    compiled = torch.compile(step, fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(step, fullgraph=True, backend="inductor" if backend == "cpp" else "aot_eager")
     for ours, eager in zip(with_gradient(compiled, x, dy), with_gradient(step, x, dy)):
         torch.testing.assert_close(ours, eager)
 
@@ -172,6 +175,12 @@ def test_a_position_beyond_the_tables_shows():
     beyond = torch.tensor([0, CONTEXT, 1])
     with pytest.raises(IndexError):
         kernels.apply_rotary(x, cos, sin, beyond, backend="reference")
+    if not OP.why_not("cpp", "cpu"):
+        for positions in (beyond, beyond[None], -beyond):
+            with pytest.raises(IndexError, match=f"{CONTEXT} of token 1 is out of range for tables of {CONTEXT}"):
+                kernels.apply_rotary(x, cos, sin, positions, backend="cpp")
+        with pytest.raises(IndexError):
+            torch.ops.jarvis_nano.rotary_backward(x, cos, sin, beyond)
     needs("triton")
     x, cos, sin, beyond = (t.to(DEVICE["triton"]) for t in (x, cos, sin, beyond))
     for positions in (beyond, torch.where(beyond == CONTEXT, -1, beyond)):
@@ -194,3 +203,26 @@ def test_a_position_beyond_the_tables_shows():
 def test_what_does_not_fit_says_why(shape, half, positions, says):
     with pytest.raises(UserError, match=says):
         kernels.apply_rotary(torch.zeros(shape), *tables(half), positions)
+
+
+def test_the_raw_op_checks_before_it_reads_memory():
+    needs("cpp")
+    x, (cos, sin) = drawn((2, 3, 2, 8)), tables(4)
+    kernels.apply_rotary(x, cos, sin, backend="cpp")  # a choice loads the compiled kernels
+    turn = torch.ops.jarvis_nano.rotary.default
+    for arguments, says in (
+        ((x.double(), cos, sin, None), "dtype that this kernel does not take"),
+        ((x[0], cos, sin, None), "expected \\(batch, time, heads, width\\)"),
+        ((x, cos[:, :3], sin[:, :3], None), "cos and sin must have \\(context, 4\\)"),
+        ((x, cos[:2], sin, None), "cos and sin must have"),
+        ((x, cos[:2], sin[:2], None), "3 tokens, but cos and sin have 2 positions"),
+        ((x, cos, sin, torch.zeros(4, dtype=torch.int64)), "expected \\(T\\) or \\(B, T\\) in int64"),
+        ((x, cos, sin, torch.zeros(3)), "in int64"),
+    ):
+        with pytest.raises(RuntimeError, match=says):
+            turn(*arguments)
+
+
+@pytest.mark.parametrize("instructions", instruction_sets.NAMES)
+def test_each_instruction_set_obeys_the_same_rule(instructions):
+    instruction_sets.pass_with(instructions, __file__, "cpp and (error or strides)")

@@ -6,9 +6,12 @@ import math
 import pytest
 import torch
 
+from jarvis_nano import kernels
 from jarvis_nano.config import ModelConfig, TrainConfig
+from jarvis_nano.errors import UserError
+from jarvis_nano.kernels import backends
 from jarvis_nano.model import Transformer
-from jarvis_nano.training import optimizer, schedule
+from jarvis_nano.training import checkpoint, optimizer, schedule
 
 CONFIG = ModelConfig(vocab_size=50, context=8, n_layers=2, n_heads=4, n_kv_heads=2, d_model=16, bias=True, qk_norm=True)
 
@@ -51,6 +54,104 @@ def test_each_parameter_is_in_one_group_and_only_matrices_decay(name):
     for group in groups:
         for parameter in group["params"]:
             assert (group["weight_decay"] == 0) == (parameter.dim() == 1)
+
+
+needs_kernel = pytest.mark.skipif(backends.missing_ops() is not None, reason="the compiled kernels are not built")
+
+
+def trained(kind: str, model: Transformer, name: str = "adamw") -> list[torch.optim.Optimizer]:
+    """What build makes where AdamW has a kernel ("cpp") and where it has none ("reference")."""
+    with kernels.use_backend(kind):
+        built = optimizer.build(model, TrainConfig(optimizer=name, weight_decay=0.1))
+    assert isinstance(built[-1], torch.optim.AdamW if kind == "reference" else optimizer.AdamW)
+    return built
+
+
+def step(built: list[torch.optim.Optimizer], model: Transformer, seed: int, max_norm: float = 1.0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in model.parameters():
+        parameter.grad = torch.randn(parameter.shape, generator=generator)
+    for one in built:
+        for group in one.param_groups:
+            group["lr"] = group["peak_lr"] * seed
+    return optimizer.clip_and_step(built, max_norm)
+
+
+def pair(name: str = "adamw") -> tuple[Transformer, Transformer]:
+    torch.manual_seed(0)
+    model = Transformer(CONFIG)
+    other = Transformer(CONFIG)
+    other.load_state_dict(model.state_dict())
+    return model, other
+
+
+def require_close(model: Transformer, other: Transformer) -> None:
+    for (name, a), b in zip(model.named_parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6, msg=lambda text, name=name: f"{name}: {text}")
+
+
+@needs_kernel
+@pytest.mark.parametrize("max_norm", [1.0, math.inf])
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_ours_steps_as_torchs_with_one_clipping_factor_for_all(name, max_norm):
+    model, other = pair()
+    ours, theirs = trained("cpp", model, name), trained("reference", other, name)
+    for seed in (1, 2, 3):
+        found, expected = step(ours, model, seed, max_norm), step(theirs, other, seed, max_norm)
+        torch.testing.assert_close(found, expected)
+    require_close(model, other)
+
+
+@needs_kernel
+@pytest.mark.parametrize(("first", "second"), [("reference", "cpp"), ("cpp", "reference"), ("cpp", "cpp")])
+def test_either_goes_on_from_the_others_checkpoint(tmp_path, first, second):
+    model, other = pair()
+    before, plain = trained(first, model), trained("reference", other)
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    for seed in (1, 2):
+        step(before, model, seed)
+        step(plain, other, seed)
+    saved = checkpoint.optimizer_state(before, names)
+    checkpoint.save(tmp_path, model, saved, step=2, state={"eval_loss": None}, keep=1)
+    model = Transformer(CONFIG)
+    _, state = checkpoint.restore(tmp_path, model)
+    assert {tuple(sorted(values)) for values in state.values()} == {("exp_avg", "exp_avg_sq", "step")}
+    assert {float(values["step"]) for values in state.values()} == {2.0}
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    after = trained(second, model)
+    checkpoint.restore_optimizers(after, names, state)
+    for seed in (3, 4):
+        step(after, model, seed)
+        step(plain, other, seed)
+    require_close(model, other)
+
+
+@needs_kernel
+def test_the_norms_of_the_last_step_are_kept():
+    model, _ = pair()
+    (adamw,) = trained("cpp", model)
+    assert adamw.norms is None
+    norm = step([adamw], model, 1)
+    in_order = [p for group in adamw.param_groups for p in group["params"]]
+    torch.testing.assert_close(adamw.norms.weight, torch.stack([p.detach().norm() for p in in_order]))
+    torch.testing.assert_close(adamw.norms.gradient, torch.stack([p.grad.norm() for p in in_order]))
+    assert norm is adamw.norms.total_gradient
+
+
+@needs_kernel
+def test_parameters_without_a_gradient_keep_still_and_counts_that_differ_are_refused():
+    weights = [torch.nn.Parameter(torch.ones(3)) for _ in range(2)]
+    adamw = optimizer.AdamW([{"params": weights}], lr=0.1, betas=(0.9, 0.95), eps=1e-8)
+    weights[0].grad = torch.ones(3)
+    adamw.step()
+    assert torch.equal(weights[1], torch.ones(3))
+    assert not torch.equal(weights[0], torch.ones(3))
+    weights[1].grad = torch.ones(3)
+    adamw.step()
+    assert [float(adamw.state[w]["step"]) for w in weights] == [2.0, 2.0]
+    adamw.state[weights[1]]["step"] = torch.tensor(5.0)
+    with pytest.raises(UserError, match="unlike numbers of steps"):
+        adamw.step()
 
 
 def test_cosine_schedule_at_its_landmarks():

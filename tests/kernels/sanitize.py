@@ -1,8 +1,9 @@
-"""The tokenizer's C++ under a sanitizer: a copy of the package whose _bpe is compiled with it, beside the real one.
+"""The C++ under a sanitizer: a copy of the package whose _bpe or _ops is compiled with it, beside the real one.
 
-python tests/kernels/sanitize_bpe.py address fuzz --minutes 10     addresses and undefined behaviour, the fuzzer
-python tests/kernels/sanitize_bpe.py address tests                 the same, tests/kernels/test_bpe*.py
-python tests/kernels/sanitize_bpe.py thread                        data races: many threads, many encoders
+python tests/kernels/sanitize.py bpe address fuzz --minutes 10   addresses and undefined behaviour, the fuzzer
+python tests/kernels/sanitize.py bpe address tests               the same, tests/kernels/test_bpe*.py
+python tests/kernels/sanitize.py bpe thread races                data races: many threads, many encoders
+python tests/kernels/sanitize.py ops address tests               the CPU kernels of the ops, their tests
 
 The sanitizer's library is preloaded, since Python itself is not compiled with it. Exit code 1 on a finding.
 """
@@ -76,20 +77,26 @@ def library_of(name: str) -> Path:
     return Path(found.strip())
 
 
-def build(kind: str, folder: Path) -> Path:
-    """A tree like the repository in `folder`, by links, with a sanitized _bpe; compiled again where csrc/ is newer."""
+def sources(module: str) -> list[Path]:
+    of_bpe = set((ROOT / "csrc").glob("bpe*.cpp"))
+    return sorted(of_bpe if module == "bpe" else set((ROOT / "csrc").glob("*.cpp")) - of_bpe)
+
+
+def build(module: str, kind: str, folder: Path) -> Path:
+    """A tree like the repository, by links, with a sanitized module; compiled anew where csrc/ is newer."""
     package = folder / "jarvis_nano"
     package.mkdir(parents=True, exist_ok=True)
     for entry in (ROOT / "jarvis_nano").iterdir():
-        if not entry.name.startswith(("_bpe.", "__pycache__", "kernels")):
+        if not entry.name.startswith((f"_{module}.", "__pycache__", "kernels")):
             link(package / entry.name, entry)
     link(package / "kernels", ROOT / "kernels")
     for name in ("tests", "csrc", "kernels", "pyproject.toml", "scripts", "benchmarks"):
         link(folder / name, ROOT / name)
-    target = package / f"_bpe{sysconfig.get_config_var('EXT_SUFFIX')}"
+    suffix = sysconfig.get_config_var("EXT_SUFFIX") if module == "bpe" else ".abi3.so"
+    target = package / f"_{module}{suffix}"
     newest = max(path.stat().st_mtime for path in (ROOT / "csrc").iterdir())
     if not target.exists() or target.stat().st_mtime < newest:
-        compile_module(kind, folder, target)
+        compile_module(module, kind, folder, target)
     return folder
 
 
@@ -98,20 +105,23 @@ def link(place: Path, target: Path) -> None:
         place.symlink_to(target)
 
 
-def compile_module(kind: str, folder: Path, target: Path) -> None:
-    from torch.utils.cpp_extension import include_paths
+def compile_module(module: str, kind: str, folder: Path, target: Path) -> None:
+    from torch.utils.cpp_extension import include_paths, library_paths
 
     includes = [f"-I{path}" for path in (*include_paths(), sysconfig.get_paths()["include"])]
     flags = ["-std=c++20", "-O1", "-g", "-fPIC", "-fno-omit-frame-pointer", "-fvisibility=hidden", "-Wno-psabi"]
-    objects = [folder / f"{source.stem}.o" for source in sorted((ROOT / "csrc").glob("bpe*.cpp"))]
+    libraries = ["-lpthread"]
+    if module == "ops":  # as in setup.py: torch's stable ABI
+        flags += ["-DTORCH_TARGET_VERSION=0x020b000000000000", "-DPy_LIMITED_API=0x030A0000", "-ffp-contract=fast"]
+        libraries += [f"-L{path}" for path in library_paths()] + ["-ltorch", "-ltorch_cpu", "-lc10"]
+    objects = {source: folder / f"{source.stem}.o" for source in sources(module)}
 
-    def compile_one(object: Path) -> None:
-        source = ROOT / "csrc" / f"{object.stem}.cpp"
-        subprocess.run(["g++", *flags, *FLAGS[kind], *includes, "-c", source, "-o", object], check=True)
+    def compile_one(source: Path) -> None:
+        subprocess.run(["g++", *flags, *FLAGS[kind], *includes, "-c", source, "-o", objects[source]], check=True)
 
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         list(pool.map(compile_one, objects))
-    subprocess.run(["g++", "-shared", *FLAGS[kind], "-o", target, *objects, "-lpthread"], check=True)
+    subprocess.run(["g++", "-shared", *FLAGS[kind], "-o", target, *objects.values(), *libraries], check=True)
 
 
 def run(kind: str, folder: Path, arguments: list[str]) -> subprocess.CompletedProcess:
@@ -147,39 +157,42 @@ def race_tokenizers(folder: Path) -> list[str]:
     return paths
 
 
+def tests(module: str) -> list[str]:
+    """pytest's arguments. The other instruction sets are tests in processes of their own; memory is the sanitizer's."""
+    names = sorted((ROOT / "tests/kernels").glob("test_*.py"))
+    if module == "bpe":
+        chosen = [path for path in names if path.stem.startswith("test_bpe") and path.stem != "test_bpe_fuzz"]
+        expression = "not memory and not instruction_set"
+    else:
+        ops = {source.stem.removesuffix("_cpu") for source in sources("ops")}
+        chosen = [path for path in names if path.stem.removeprefix("test_") in ops]
+        expression = "cpp and not memory and not instruction_set and not compile"
+    return ["-m", "pytest", "-q", "-x", "-m", "not slow", "-k", expression, "-p", "no:cacheprovider", *map(str, chosen)]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("module", choices=("bpe", "ops"))
     parser.add_argument("kind", choices=FLAGS)
-    parser.add_argument("what", nargs="?", choices=("fuzz", "tests", "races"), default="races")
+    parser.add_argument("what", choices=("fuzz", "tests", "races"))
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--folder", type=Path, default=ROOT / "build")
     options = parser.parse_args()
+    if options.module == "ops" and options.what != "tests":
+        parser.error(f"{options.what} is for bpe alone")
     if why := missing(options.kind):
         print(f"error: {why}", file=sys.stderr)
         return 2
-    folder = build(options.kind, options.folder / f"bpe-{options.kind}")
-    tests = sorted(str(path) for path in (ROOT / "tests/kernels").glob("test_bpe*.py") if path.stem != "test_bpe_fuzz")
-    fuzz = ["--minutes", str(options.minutes), "--seed", str(options.seed), "--keep-going"]
-    arguments = {
-        "fuzz": [str(ROOT / "tests/kernels/fuzz_bpe.py"), *fuzz],
-        # Memory is the sanitizer's own there; the other instruction sets are tests in processes of their own.
-        "tests": [
-            "-m",
-            "pytest",
-            "-q",
-            "-x",
-            "-m",
-            "not slow",
-            "-k",
-            "not memory and not instruction_set",
-            "-p",
-            "no:cacheprovider",
-            *tests,
-        ],
-        "races": ["-c", RACES, *race_tokenizers(folder)],
-    }
-    done = run(options.kind, folder, arguments[options.what])
+    folder = build(options.module, options.kind, options.folder / f"{options.module}-{options.kind}")
+    if options.what == "tests":
+        arguments = tests(options.module)
+    elif options.what == "fuzz":
+        arguments = [str(ROOT / "tests/kernels/fuzz_bpe.py"), "--minutes", str(options.minutes)]
+        arguments += ["--seed", str(options.seed), "--keep-going"]
+    else:
+        arguments = ["-c", RACES, *race_tokenizers(folder)]
+    done = run(options.kind, folder, arguments)
     print(done.stdout)
     return 1 if done.returncode else 0
 

@@ -1,0 +1,29 @@
+// The activations' rows, compiled for AVX2.
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#include "activation.h"
+#include "cpu.h"
+
+#ifdef JARVIS_AVX2_BEGIN
+#include <immintrin.h>
+
+#define JARVIS_AVX2 1
+JARVIS_AVX2_BEGIN
+namespace jarvis::activation::avx2 {
+namespace {
+#include "lanes.inc"
+#include "halves.inc"
+}
+#include "activation.inc"
+
+template void forward_rows(Kind, const Forward<float>&, int64_t, int64_t);
+template void forward_rows(Kind, const Forward<bfloat16>&, int64_t, int64_t);
+template void forward_rows(Kind, const Forward<float16>&, int64_t, int64_t);
+template void backward_rows(Kind, const Backward<float>&, int64_t, int64_t, float*);
+template void backward_rows(Kind, const Backward<bfloat16>&, int64_t, int64_t, float*);
+template void backward_rows(Kind, const Backward<float16>&, int64_t, int64_t, float*);
+}  // namespace jarvis::activation::avx2
+JARVIS_AVX2_END
+#endif

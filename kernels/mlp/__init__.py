@@ -1,0 +1,1 @@
+"""A Transformer's MLP in one piece: op.py, of other ops' kernels."""

@@ -10,7 +10,7 @@ from conftest import DEVICES
 from jarvis_nano import kernels
 from jarvis_nano.kernels.cross_entropy.op import OP
 
-# (rows, width, ids): the nano preset's step, the mini's, the mini's with more ids, a GPT-2 small's with a fraction of its batch
+# (rows, width, ids): the nano preset's step, the mini's, that with more ids, a GPT-2 small's with part of its batch
 SHAPES = [(2048, 192, 4096), (2048, 384, 8192), (2048, 384, 32768), (1024, 768, 32768)]
 CASES = [(d, b) for d in DEVICES for b in OP.load if b != "reference" and OP.why_not(b, d) is None]
 

@@ -2,6 +2,7 @@
 #include "cross_entropy.h"
 
 #include "bindings.h"
+#include "huge_pages.h"
 
 namespace jarvis {
 namespace {
@@ -25,7 +26,17 @@ void cross_entropy_rows(Tensor logits, const Tensor& target, Tensor loss, Tensor
                            pointer<float>(loss), pointer<float>(log_z), pointer<float>(entropy), pointer<float>(hit)});
 }
 
-STABLE_TORCH_LIBRARY_IMPL(jarvis_nano, CPU, m) { m.impl("cross_entropy_rows_", TORCH_BOX(&cross_entropy_rows)); }
+// `fresh`, dense and not written yet, will lie on large pages where the system has them.
+void use_huge_pages(Tensor fresh) {
+  STD_TORCH_CHECK(fresh.is_contiguous(), "use_huge_pages_: a strided tensor of ", fresh.numel(),
+                  " values; expected a dense one");
+  ask_for_huge_pages(fresh.data_ptr(), fresh.numel() * fresh.element_size());
+}
+
+STABLE_TORCH_LIBRARY_IMPL(jarvis_nano, CPU, m) {
+  m.impl("cross_entropy_rows_", TORCH_BOX(&cross_entropy_rows));
+  m.impl("use_huge_pages_", TORCH_BOX(&use_huge_pages));
+}
 
 }  // namespace
 }  // namespace jarvis

@@ -116,10 +116,11 @@ class MLP(nn.Module):
         self.down = nn.Linear(width, config.d_model, bias=config.bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.is_cpu and type(self.up) is type(self.down) is nn.Linear:  # in one piece: half of it is not kept
+        plain = type(self.up) is type(self.down) is nn.Linear
+        if plain and x.is_cpu and not torch.is_autocast_enabled("cpu"):  # in one piece: half of it is not kept
             return kernels.mlp(x, self.up.weight, self.up.bias, self.down.weight, self.down.bias, kind=self.kind)
         activation = {"gelu": kernels.gelu, "swiglu": kernels.swiglu, "relu2": kernels.relu_squared}[self.kind]
-        if type(self.up) is nn.Linear:  # the activation's one pass adds the bias, and sums up its gradient
+        if plain:  # the activation's one pass adds the bias, and sums up its gradient
             return self.down(activation(F.linear(x, self.up.weight), self.up.bias))
         return self.down(activation(self.up(x)))
 

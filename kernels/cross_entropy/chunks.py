@@ -4,7 +4,7 @@ torch multiplies (its matrix product is at the machine's peak), a pass over a ch
 triton_kernel.py) turns them into the losses and, in place, into their gradient. The gradients are made right there,
 while the chunk is at hand: dx for a loss gradient of 1 a token, which the backward scales by the true one, and d_weight
 for the same loss gradient at every counted token, which is what a mean or a sum sends. Only other reductions compute
-the logits again.
+the logits again. All products go through _multiply.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ..linear_layer.op import product
 from .reference import check_targets
 
 _LOGITS_IN_A_CHUNK = 2**22  # 16 MB: fewer, larger products are faster until about here
@@ -28,6 +29,8 @@ class Chunks(NamedTuple):
     stride: int  #: from one row of logits to the next, in values
     #: (logits, target, (loss, log_z, entropy, hit), gradient): fills the figures; `gradient`: the logits turn into it
     over_rows: Callable[[Tensor, Tensor, tuple[Tensor, ...], bool], None]
+    #: told of every large tensor before it is written
+    place: Callable[[Tensor], None] = lambda _: None
 
 
 def rows_in_a_chunk(vocabulary: int) -> int:
@@ -66,27 +69,48 @@ def backward(
     needs_d_weight: bool,
 ) -> tuple[Tensor, Tensor]:
     """Gradients of x and weight, in their dtypes, from the gradient d_loss (N) and what forward prepared."""
+    dx, d_weight = dx.clone(), d_weight.clone()
+    backward_in_place(d_loss, x, weight, target, dx, d_weight, ignore_index, z_loss, needs_dx, needs_d_weight)
+    return dx.to(x.dtype), d_weight.to(weight.dtype)
+
+
+def backward_in_place(
+    d_loss: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    target: Tensor,
+    dx: Tensor,
+    d_weight: Tensor,
+    ignore_index: int,
+    z_loss: float,
+    needs_dx: bool,
+    needs_d_weight: bool,
+) -> None:
+    """As backward, but what forward prepared turns into the gradients, in float32: no second d_weight in memory."""
     counted = _counted(target, ignore_index)
     relevant = d_loss if counted is None else d_loss.index_select(0, counted)
     first = relevant[:1] if len(relevant) else d_loss.new_zeros(1)
     if bool((relevant == first).all()):
-        return (dx * first).to(x.dtype), (d_weight * first).to(weight.dtype)
+        if first.item() != 1:
+            dx.mul_(first)
+            d_weight.mul_(first)
+        return
     scales = d_loss if counted is None else torch.zeros_like(d_loss).index_copy_(0, counted, relevant)
     if needs_dx:
-        dx = dx * scales[:, None]
+        dx.mul_(scales[:, None])
     if needs_d_weight:
         if counted is not None:
             x, target = x.index_select(0, counted), target.index_select(0, counted)
         wide_weight = weight.float()
-        d_weight = d_weight_in_chunks(relevant, x, wide_weight, target, _cpp_chunks(wide_weight, z_loss))
-    return dx.to(x.dtype, copy=not needs_dx), d_weight.to(weight.dtype, copy=not needs_d_weight)
+        d_weight_in_chunks(relevant, x, wide_weight, target, _cpp_chunks(wide_weight, z_loss), into=d_weight)
 
 
 def _cpp_chunks(weight: Tensor, z_loss: float) -> Chunks:
     def over_rows(logits: Tensor, target: Tensor, figures: tuple[Tensor, ...], gradient: bool) -> None:
         torch.ops.jarvis_nano.cross_entropy_rows_(logits, target, *figures, z_loss, gradient)
 
-    return Chunks(rows_in_a_chunk(weight.shape[0]), weight.shape[0], over_rows)
+    place = torch.ops.jarvis_nano.use_huge_pages_
+    return Chunks(rows_in_a_chunk(weight.shape[0]), weight.shape[0], over_rows, place=place)
 
 
 def _counted(target: Tensor, ignore_index: int) -> Tensor | None:
@@ -101,48 +125,49 @@ def forward_in_chunks(
     """As forward, with the products in weight's dtype and their sums in float32."""
     figures = tuple(x.new_empty(len(x), dtype=torch.float32) for _ in range(4))
     dx = x.new_empty(x.shape if needs_dx else 0, dtype=torch.float32)
-    d_weight = weight.new_zeros(weight.shape if needs_d_weight else 0, dtype=torch.float32)
+    d_weight = weight.new_empty(weight.shape if needs_d_weight else 0, dtype=torch.float32)
+    chunks.place(d_weight)
+    if not len(x):  # else the first chunk writes it
+        d_weight.zero_()
     for rows, some_x, logits in logits_in_chunks(x, weight, chunks):
         some_figures = tuple(figure[rows] for figure in figures)
         chunks.over_rows(logits, target[rows], some_figures, needs_dx or needs_d_weight)
         if needs_dx:
             _multiply(logits, weight, into=dx[rows])
         if needs_d_weight:
-            _multiply(logits.t(), some_x, into=d_weight, add=True)
+            _multiply(logits.t(), some_x, into=d_weight, add=rows.start > 0)
     return *figures, dx, d_weight
 
 
-def d_weight_in_chunks(scales: Tensor, x: Tensor, weight: Tensor, target: Tensor, chunks: Chunks) -> Tensor:
+def d_weight_in_chunks(
+    scales: Tensor, x: Tensor, weight: Tensor, target: Tensor, chunks: Chunks, *, into: Tensor
+) -> None:
     """The weight's gradient in float32 when the tokens' loss gradients, `scales`, differ: from the logits again."""
     figures = x.new_empty((4, len(target)), dtype=torch.float32)
-    d_weight = torch.zeros_like(weight, dtype=torch.float32)
     for rows, some_x, logits in logits_in_chunks(x, weight, chunks):
         chunks.over_rows(logits, target[rows], figures[:, rows].unbind(), True)
-        _multiply(logits.t(), (some_x * scales[rows, None]).to(weight.dtype), into=d_weight, add=True)
-    return d_weight
+        scaled = (some_x * scales[rows, None]).to(weight.dtype)
+        _multiply(logits.t(), scaled, into=into, add=rows.start > 0)
 
 
 def logits_in_chunks(x: Tensor, weight: Tensor, chunks: Chunks) -> Iterator[tuple[slice, Tensor, Tensor]]:
     """Yields (rows, x of these rows in weight's dtype, their logits); the next chunk's logits overwrite them."""
     buffer = weight.new_empty(min(chunks.n_rows, len(x)), chunks.stride)
+    chunks.place(buffer)
     for start in range(0, len(x), chunks.n_rows):
         rows = slice(start, min(start + chunks.n_rows, len(x)))
         some_x = x[rows].to(weight.dtype)
         logits = buffer[: len(some_x), : weight.shape[0]]
-        torch.mm(some_x, weight.t(), out=logits)
+        _multiply(some_x, weight.t(), into=logits)
         yield rows, some_x, logits
 
 
 def _multiply(a: Tensor, b: Tensor, *, into: Tensor, add: bool = False) -> None:
-    """into (float32) = a b, or += a b. On a GPU from narrow operands with one rounding, by cuBLAS; on a CPU widened."""
+    """into = a b, or += a b. On a GPU into float32 from narrow operands, rounded once, by cuBLAS; on a CPU widened."""
     if a.is_cuda and a.dtype != into.dtype:
         if add:
             torch.addmm(into, a, b, out_dtype=into.dtype, out=into)
         else:
             torch.mm(a, b, out_dtype=into.dtype, out=into)
         return
-    a, b = a.to(into.dtype), b.to(into.dtype)
-    if add:
-        into.addmm_(a, b)
-    else:
-        torch.mm(a, b, out=into)
+    product(a.to(into.dtype), b.to(into.dtype), into, add=add)

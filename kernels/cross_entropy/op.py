@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from jarvis_nano.errors import UserError
 
@@ -22,6 +23,10 @@ _FORWARD = (
 _BACKWARD = (
     "(Tensor d_loss, Tensor x, Tensor weight, Tensor target, Tensor dx, Tensor d_weight, int ignore_index,"
     " float z_loss, bool needs_dx, bool needs_d_weight) -> (Tensor, Tensor)"
+)
+_BACKWARD_IN_PLACE = (
+    "(Tensor d_loss, Tensor x, Tensor weight, Tensor target, Tensor(a!) dx, Tensor(b!) d_weight, int ignore_index,"
+    " float z_loss, bool needs_dx, bool needs_d_weight) -> ()"
 )
 _ROWS = (
     "(Tensor(a!) logits, Tensor target, Tensor(b!) loss, Tensor(c!) log_z, Tensor(d!) entropy, Tensor(e!) hit,"
@@ -52,7 +57,7 @@ def _fake_backward(
     return dx.new_empty(dx.shape, dtype=x.dtype), d_weight.new_empty(d_weight.shape, dtype=weight.dtype)
 
 
-def _fake_rows(*args) -> None:
+def _fake_in_place(*args) -> None:
     return None
 
 
@@ -61,7 +66,9 @@ for _name, _schema, _fake in (
     ("linear_cross_entropy.triton", _FORWARD, _fake_forward),
     ("linear_cross_entropy_backward", _BACKWARD, _fake_backward),
     ("linear_cross_entropy_backward.triton", _BACKWARD, _fake_backward),
-    ("cross_entropy_rows_", _ROWS, _fake_rows),
+    ("linear_cross_entropy_backward_", _BACKWARD_IN_PLACE, _fake_in_place),
+    ("cross_entropy_rows_", _ROWS, _fake_in_place),
+    ("use_huge_pages_", "(Tensor(a!) fresh) -> ()", _fake_in_place),
 ):
     backends.LIBRARY.define(_name + _schema, tags=torch.Tag.pt2_compliant_tag)
     torch.library.register_fake(f"jarvis_nano::{_name}", _fake, lib=backends.LIBRARY)
@@ -71,6 +78,7 @@ def _compiled() -> Kernel:
     chunks = import_module(".chunks", __package__)
     backends.LIBRARY.impl("linear_cross_entropy", chunks.forward, "CPU")
     backends.LIBRARY.impl("linear_cross_entropy_backward", chunks.backward, "CPU")
+    backends.LIBRARY.impl("linear_cross_entropy_backward_", chunks.backward_in_place, "CPU")
     ops = torch.ops.jarvis_nano
     return Kernel(ops.linear_cross_entropy.default, ops.linear_cross_entropy_backward.default)
 
@@ -102,22 +110,42 @@ class LinearCrossEntropy(NamedTuple):
 class _LinearCrossEntropy(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x, weight, target, ignore_index, z_loss, needs_dx, needs_d_weight, backend):  # type: ignore[override]
-        forward = OP.kernels[backend].forward
-        *figures, dx, d_weight = forward(x, weight, target, ignore_index, z_loss, needs_dx, needs_d_weight)
-        ctx.save_for_backward(x, weight, target, dx, d_weight)
-        ctx.settings = (ignore_index, z_loss, needs_dx, needs_d_weight)
-        ctx.backend = backend
+        settings = (ignore_index, z_loss, needs_dx, needs_d_weight)
+        *figures, dx, d_weight = OP.kernels[backend].forward(x, weight, target, *settings)
+        ctx.settings, ctx.backend = settings, backend
+        # Outside of compiled graphs the C++ backward turns what forward prepared into the gradients, where it lies.
+        ctx.in_place = backend == "cpp" and not torch.compiler.is_compiling()
+        if ctx.in_place:
+            ctx.save_for_backward(x, weight, target)
+            ctx.prepared = dx, d_weight
+        else:
+            ctx.save_for_backward(x, weight, target, dx, d_weight)
         ctx.mark_non_differentiable(*figures[1:])
         ctx.set_materialize_grads(False)
         return tuple(figures)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, d_loss, *unused):  # type: ignore[override]
         if d_loss is None:
             return (None,) * 8
-        dx, d_weight = OP.kernels[ctx.backend].backward(d_loss, *ctx.saved_tensors, *ctx.settings)
         _, _, needs_dx, needs_d_weight = ctx.settings
+        if ctx.in_place:
+            dx, d_weight = _backward_in_place(ctx, d_loss)
+        else:
+            dx, d_weight = OP.kernels[ctx.backend].backward(d_loss, *ctx.saved_tensors, *ctx.settings)
         return dx if needs_dx else None, d_weight if needs_d_weight else None, *(None,) * 6
+
+
+def _backward_in_place(ctx, d_loss: Tensor) -> tuple[Tensor, Tensor]:
+    """The first backward takes what forward prepared; one that follows (retain_graph) has it prepared again."""
+    x, weight, target = ctx.saved_tensors
+    prepared, ctx.prepared = ctx.prepared, None
+    if prepared is None:
+        prepared = OP.kernels[ctx.backend].forward(x, weight, target, *ctx.settings)[4:]
+    dx, d_weight = prepared
+    torch.ops.jarvis_nano.linear_cross_entropy_backward_(d_loss, x, weight, target, dx, d_weight, *ctx.settings)
+    return dx.to(x.dtype), d_weight.to(weight.dtype)
 
 
 def linear_cross_entropy(

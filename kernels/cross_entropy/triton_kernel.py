@@ -142,7 +142,9 @@ def backward(
             largest = scales.abs().amax().clamp_min(torch.finfo(torch.float32).tiny)
             chunks = chunks_for(x, weight.shape[0], ignore_index, z_loss)
             target = target.contiguous()
-            d_weight = d_weight_in_chunks(scales / largest, x, weight.to(x.dtype), target, chunks) * largest
+            d_weight = torch.empty_like(d_weight)
+            d_weight_in_chunks(scales / largest, x, weight.to(x.dtype), target, chunks, into=d_weight)
+            d_weight.mul_(largest)
     return dx.to(x.dtype, copy=not needs_dx), d_weight.to(weight.dtype, copy=not needs_d_weight)
 
 

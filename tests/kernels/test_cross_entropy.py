@@ -164,7 +164,10 @@ def test_opcheck(backend):
         *_, dx, d_weight = forward(*arguments_in)
         # One backward a sum, the other not.
         for d_loss in (torch.full((1,), 0.5, device=device).expand(6), torch.arange(6.0, device=device)):
-            torch.library.opcheck(backward, (d_loss, x, weight, target, dx, d_weight, -100, 0.1, *needed))
+            arguments_back = (d_loss, x, weight, target, dx, d_weight, -100, 0.1, *needed)
+            torch.library.opcheck(backward, arguments_back)
+            if backend == "cpp":
+                torch.library.opcheck(torch.ops.jarvis_nano.linear_cross_entropy_backward_.default, arguments_back)
 
 
 def test_opcheck_of_the_rows():
@@ -299,6 +302,59 @@ def test_a_second_backward_gives_the_same(backend):
     for reduce in (mean, uneven):
         once, twice = (torch.autograd.grad(reduce(loss), leaves, retain_graph=True) for _ in range(2))
         assert all(torch.equal(a, b) for a, b in zip(once, twice))
+
+
+def test_the_first_backward_takes_what_the_forward_prepared_and_a_second_prepares_it_again():
+    """No second d_weight in memory; and what became of the first result does not reach the second."""
+    needs("cpp")
+    x, weight, target = arguments(700, 8, 50)
+    leaves = [x.requires_grad_(), weight.requires_grad_()]
+    for reduce in (mean, uneven):
+        loss = kernels.linear_cross_entropy(*leaves, target, backend="cpp").loss
+        places = [tensor.data_ptr() for tensor in loss.grad_fn.prepared]
+        once = torch.autograd.grad(reduce(loss), leaves, retain_graph=True)
+        assert [gradient.data_ptr() for gradient in once] == places
+        kept = [gradient.clone() for gradient in once]
+        for gradient in once:
+            gradient.zero_()
+        assert all(torch.equal(a, b) for a, b in zip(torch.autograd.grad(reduce(loss), leaves), kept))
+
+
+def test_the_op_in_place_and_the_one_that_makes_new_tensors_agree():
+    needs("cpp")
+    x, weight, target = arguments(700, 8, 50)
+    ops, settings = torch.ops.jarvis_nano, (-100, 0.1, True, True)
+    *_, dx, d_weight = ops.linear_cross_entropy(x, weight, target, *settings)
+    prepared = dx.clone(), d_weight.clone()
+    for d_loss in (torch.ones(1).expand(700), torch.full((700,), 0.5), torch.linspace(-1, 1, 700)):
+        results = ops.linear_cross_entropy_backward(d_loss, x, weight, target, dx, d_weight, *settings)
+        assert torch.equal(dx, prepared[0])
+        assert torch.equal(d_weight, prepared[1])
+        in_place = dx.clone(), d_weight.clone()
+        ops.linear_cross_entropy_backward_(d_loss, x, weight, target, *in_place, *settings)
+        assert all(torch.equal(a, b) for a, b in zip(results, in_place))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_derivative_of_the_gradient_is_refused(backend):
+    needs(backend)
+    x, weight, target = arguments(6, 4, 10, device=DEVICE[backend])
+    loss = kernels.linear_cross_entropy(x.requires_grad_(), weight.requires_grad_(), target, backend=backend).loss
+    (d_weight,) = torch.autograd.grad((loss * loss).sum(), weight, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        d_weight.sum().backward()
+
+
+def test_large_pages_change_no_value_and_want_a_dense_tensor():
+    needs("cpp")
+    use_huge_pages = torch.ops.jarvis_nano.use_huge_pages_
+    for n in (0, 1, 2**20 + 1, 2**22 + 7):
+        tensor = torch.arange(n, dtype=torch.float32)
+        use_huge_pages(tensor)
+        assert torch.equal(tensor, torch.arange(n, dtype=torch.float32))
+    torch.library.opcheck(use_huge_pages.default, (torch.zeros(3, 5),))
+    with pytest.raises(RuntimeError, match="use_huge_pages_: a strided tensor"):
+        use_huge_pages(torch.zeros(3, 5).t())
 
 
 @pytest.mark.parametrize("backend", ["cpp", "triton"])
@@ -505,7 +561,7 @@ def test_products_on_a_gpu_keep_float32_sums(monkeypatch):
 @pytest.mark.parametrize("compiled", [False, True], ids=["eager", "compiled"])
 def test_triton_computes_the_logits_once_for_a_sum(triton_kernel, monkeypatch, compiled):
     """Whether all tokens have one loss gradient is read from its stride: nothing may make it dense on the way."""
-    monkeypatch.setattr(triton_kernel, "d_weight_in_chunks", lambda *_: pytest.fail("the logits were computed again"))
+    monkeypatch.setattr(triton_kernel, "d_weight_in_chunks", lambda *_, **__: pytest.fail("logits again"))
     x, weight, target = arguments(12, 4, 9, device=DEVICE["triton"])
 
     def step(x, weight):

@@ -67,10 +67,10 @@ inline bool has_avx512() {
 inline bool has_amx() {
 #if defined(__x86_64__) && defined(__linux__)
   constexpr unsigned kBf16 = 1u << 22, kTile = 1u << 24, kTileState = 3u << 17;
-  unsigned a, b, c, d, state, upper;
+  unsigned a, b, c, d, state;
   if (!has_avx512() || !__get_cpuid_count(7, 0, &a, &b, &c, &d)) return false;
   if ((d & (kBf16 | kTile)) != (kBf16 | kTile)) return false;
-  asm volatile("xgetbv" : "=a"(state), "=d"(upper) : "c"(0));
+  asm volatile("xgetbv" : "=a"(state) : "c"(0) : "edx");
   return (state & kTileState) == kTileState;
 #else
   return false;

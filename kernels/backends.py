@@ -66,6 +66,12 @@ def on_the_tensors_gpu(function: Callable) -> Callable:
     return there
 
 
+def constant_when_compiled(function: Callable) -> Callable:
+    """torch.compiler.assume_constant_result, but for importing the compiler: 160 MB and a second and a half."""
+    function._dynamo_marked_constant = True  # type: ignore[attr-defined]
+    return function
+
+
 @dataclass(frozen=True)
 class Op:
     """An op: where its backends come from, and what each takes (a backend without an entry takes all).
@@ -115,6 +121,7 @@ def _listed(widths: Sequence[int]) -> str:
     return f"{widths[0]} to {widths[-1]}" if isinstance(widths, range) else " or ".join(map(str, widths))
 
 
+@constant_when_compiled
 def _resolve(name: str, backend: str, device: str, dtype: torch.dtype, width: int | None) -> str:
     """The slow half of Op.choose, once for each key; torch.compile takes the result as a constant."""
     op = _registered[name]
@@ -137,10 +144,6 @@ def _resolve(name: str, backend: str, device: str, dtype: torch.dtype, width: in
         op.kernels[chosen] = op.load[chosen]()
     op._chosen[backend, device, dtype, width] = chosen
     return chosen
-
-
-# What torch.compiler.assume_constant_result does, after it has imported the compiler: 160 MB and a second and a half.
-_resolve._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def _first_usable(op: Op, device: str, dtype: torch.dtype, width: int | None) -> tuple[str, list[str]]:

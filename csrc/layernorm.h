@@ -30,6 +30,11 @@ struct Forward {
   float* mean;         // (rows); null: RMSNorm
   float* rstd;         // (rows)
   float eps;
+};
+
+// Apart, because a GPU's kernels would carry it in their registers.
+template <class T>
+struct CpuForward : Forward<T> {
   Layout x_layout = {}, residual_layout = {};
   bool y_past_cache = false, total_past_cache = false;  // set by forward_cpu
 };
@@ -47,6 +52,10 @@ struct Backward {
   float* dweight;      // (columns)
   float* dbias;        // (columns); null: not wanted
   float* scratch;      // scratch_size floats
+};
+
+template <class T>
+struct CpuBackward : Backward<T> {
   Layout dy_layout = {}, dtotal_layout = {}, total_layout = {};
   bool dx_past_cache = false;  // set by backward_cpu
 };
@@ -57,9 +66,9 @@ int64_t scratch_size(int64_t rows, int64_t columns);
 int64_t scratch_size_cuda(int64_t rows, int64_t columns);
 
 template <class T>
-void forward_cpu(const Forward<T>& args);
+void forward_cpu(const CpuForward<T>& args);
 template <class T>
-void backward_cpu(const Backward<T>& args);
+void backward_cpu(const CpuBackward<T>& args);
 
 // On the given CUDA stream; T is float, bfloat16 or float16. Defined in layernorm_cuda.cu.
 template <class T>

@@ -19,12 +19,12 @@ namespace {
 }
 #include "layernorm_rows.inc"
 
-template void forward_rows(const Forward<float>&, int64_t, int64_t, float*);
-template void forward_rows(const Forward<bfloat16>&, int64_t, int64_t, float*);
-template void forward_rows(const Forward<float16>&, int64_t, int64_t, float*);
-template void backward_rows(const Backward<float>&, int64_t, int64_t, float*, float*);
-template void backward_rows(const Backward<bfloat16>&, int64_t, int64_t, float*, float*);
-template void backward_rows(const Backward<float16>&, int64_t, int64_t, float*, float*);
+template void forward_rows(const CpuForward<float>&, int64_t, int64_t, float*);
+template void forward_rows(const CpuForward<bfloat16>&, int64_t, int64_t, float*);
+template void forward_rows(const CpuForward<float16>&, int64_t, int64_t, float*);
+template void backward_rows(const CpuBackward<float>&, int64_t, int64_t, float*, float*);
+template void backward_rows(const CpuBackward<bfloat16>&, int64_t, int64_t, float*, float*);
+template void backward_rows(const CpuBackward<float16>&, int64_t, int64_t, float*, float*);
 }  // namespace jarvis::layernorm::avx512
 JARVIS_AVX512_END
 #endif

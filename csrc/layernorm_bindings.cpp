@@ -7,7 +7,7 @@ namespace jarvis {
 namespace {
 
 template <class T>
-void norm_forward_on(const Tensor& x, const layernorm::Forward<T>& args) {
+void norm_forward_on(const Tensor& x, const layernorm::CpuForward<T>& args) {
 #ifdef JARVIS_NANO_CUDA
   if (x.is_cuda()) {
     const torch::stable::accelerator::DeviceGuard guard(x.get_device_index());
@@ -18,7 +18,7 @@ void norm_forward_on(const Tensor& x, const layernorm::Forward<T>& args) {
 }
 
 template <class T>
-void norm_backward_on(const Tensor& x, const layernorm::Backward<T>& args) {
+void norm_backward_on(const Tensor& x, const layernorm::CpuBackward<T>& args) {
 #ifdef JARVIS_NANO_CUDA
   if (x.is_cuda()) {
     const torch::stable::accelerator::DeviceGuard guard(x.get_device_index());
@@ -115,9 +115,9 @@ Three layer_norm(const Tensor& x, const std::optional<Tensor>& residual, const T
   float* mean = rms ? nullptr : pointer<float>(stats);
   if (rows > 0) with_norm_type(x, [&](auto type) {
     using T = decltype(type);
-    norm_forward_on(x, layernorm::Forward<T>{
-        rows, columns, pointer<T>(x_rows.tensor), pointer_of<T>(added), pointer<float>(w), pointer<float>(b),
-        pointer<T>(y), pointer<T>(total), mean, pointer<float>(stats) + (rms ? 0 : rows), static_cast<float>(eps),
+    norm_forward_on(x, layernorm::CpuForward<T>{
+        {rows, columns, pointer<T>(x_rows.tensor), pointer_of<T>(added), pointer<float>(w), pointer<float>(b),
+        pointer<T>(y), pointer<T>(total), mean, pointer<float>(stats) + (rms ? 0 : rows), static_cast<float>(eps)},
         x_rows.layout, layout(added)});
   });
   return {y, total, stats};
@@ -143,10 +143,10 @@ Three layer_norm_backward(const Tensor& dy, const std::optional<Tensor>& dtotal,
   float* mean = rms ? nullptr : pointer<float>(stats);
   with_norm_type(total, [&](auto type) {
     using T = decltype(type);
-    norm_backward_on(total, layernorm::Backward<T>{
-        rows, columns, pointer<T>(dy_rows.tensor), pointer_of<T>(more), pointer<T>(total_rows.tensor),
+    norm_backward_on(total, layernorm::CpuBackward<T>{
+        {rows, columns, pointer<T>(dy_rows.tensor), pointer_of<T>(more), pointer<T>(total_rows.tensor),
         pointer<float>(w), mean, pointer<float>(stats) + (rms ? 0 : rows), pointer<T>(dx), pointer<float>(dweight),
-        has_bias ? pointer<float>(dbias) : nullptr, pointer<float>(scratch), dy_rows.layout, layout(more),
+        has_bias ? pointer<float>(dbias) : nullptr, pointer<float>(scratch)}, dy_rows.layout, layout(more),
         total_rows.layout});
   });
   return {dx, in_dtype(dweight, weight.scalar_type()), in_dtype(dbias, weight.scalar_type())};

@@ -25,15 +25,15 @@ namespace {
 #ifdef JARVIS_AVX2_BEGIN
 namespace avx2 {
 template <class T>
-void forward_rows(const Forward<T>& a, int64_t first, int64_t last, float* line);
+void forward_rows(const CpuForward<T>& a, int64_t first, int64_t last, float* line);
 template <class T>
-void backward_rows(const Backward<T>& a, int64_t first, int64_t last, float* dweight, float* dbias);
+void backward_rows(const CpuBackward<T>& a, int64_t first, int64_t last, float* dweight, float* dbias);
 }  // namespace avx2
 namespace avx512 {
 template <class T>
-void forward_rows(const Forward<T>& a, int64_t first, int64_t last, float* line);
+void forward_rows(const CpuForward<T>& a, int64_t first, int64_t last, float* line);
 template <class T>
-void backward_rows(const Backward<T>& a, int64_t first, int64_t last, float* dweight, float* dbias);
+void backward_rows(const CpuBackward<T>& a, int64_t first, int64_t last, float* dweight, float* dbias);
 }  // namespace avx512
 #else
 namespace avx2 = portable;
@@ -82,8 +82,8 @@ int64_t n_parts(int64_t rows, int64_t columns) {
 int64_t scratch_size(int64_t rows, int64_t columns) { return n_parts(rows, columns) * 2 * columns; }
 
 template <class T>
-void forward_cpu(const Forward<T>& given) {
-  Forward<T> a = given;
+void forward_cpu(const CpuForward<T>& given) {
+  CpuForward<T> a = given;
   a.y_past_cache = past_cache(a.y, a.rows, a.columns, kResultPastCache);
   a.total_past_cache = a.residual && past_cache(a.total, a.rows, a.columns, kSumPastCache);
   const auto rows = choose(portable::forward_rows<T>, avx2::forward_rows<T>, avx512::forward_rows<T>);
@@ -95,8 +95,8 @@ void forward_cpu(const Forward<T>& given) {
 }
 
 template <class T>
-void backward_cpu(const Backward<T>& given) {
-  Backward<T> a = given;
+void backward_cpu(const CpuBackward<T>& given) {
+  CpuBackward<T> a = given;
   a.dx_past_cache = past_cache(a.dx, a.rows, a.columns, kResultPastCache);
   const auto rows = choose(portable::backward_rows<T>, avx2::backward_rows<T>, avx512::backward_rows<T>);
   const int64_t parts = n_parts(a.rows, a.columns), C = a.columns;
@@ -117,11 +117,11 @@ void backward_cpu(const Backward<T>& given) {
   }
 }
 
-template void forward_cpu(const Forward<float>&);
-template void forward_cpu(const Forward<bfloat16>&);
-template void forward_cpu(const Forward<float16>&);
-template void backward_cpu(const Backward<float>&);
-template void backward_cpu(const Backward<bfloat16>&);
-template void backward_cpu(const Backward<float16>&);
+template void forward_cpu(const CpuForward<float>&);
+template void forward_cpu(const CpuForward<bfloat16>&);
+template void forward_cpu(const CpuForward<float16>&);
+template void backward_cpu(const CpuBackward<float>&);
+template void backward_cpu(const CpuBackward<bfloat16>&);
+template void backward_cpu(const CpuBackward<float16>&);
 
 }  // namespace jarvis::layernorm

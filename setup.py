@@ -1,10 +1,12 @@
-"""Builds the two compiled modules. Metadata lies in pyproject.toml.
+"""Builds the compiled modules. Metadata lies in pyproject.toml.
 
 jarvis_nano._ops  the kernels behind torch.library ops: csrc/*bindings.cpp (the only files that include torch, by its
                   stable ABI, so that one binary serves torch 2.11 and later), csrc/*_cpu.cpp and their twins for AVX2,
                   AVX-512 and AMX, and csrc/*_cuda.cu where nvcc is found and torch has CUDA (JARVIS_NANO_CUDA: auto,
                   off, or link = build anyway).
 jarvis_nano._bpe  the tokenizer's encoder, pybind11 without torch: csrc/bpe*.cpp.
+jarvis_nano._allocator  where large CPU tensors lie, pybind11 and torch's c10: csrc/allocator*.cpp. It serves the torch it
+                  was compiled against alone.
 
 `python setup.py build_ext --inplace` rebuilds what changed, in seconds.
 """
@@ -140,6 +142,18 @@ def bpe_extension() -> Extension:
     )
 
 
+def allocator_extension() -> Extension:
+    from torch.utils.cpp_extension import CppExtension
+
+    return CppExtension(
+        "jarvis_nano._allocator",
+        sources("allocator*.cpp"),
+        depends=sources("arena.h"),
+        extra_compile_args=compile_flags(),
+        extra_link_args=link_flags(),
+    )
+
+
 def build_command(home: Path | None):
     """torch's build_ext, with nvcc for the .cu files in front and a plain message behind."""
     from torch.utils.cpp_extension import BuildExtension
@@ -189,6 +203,8 @@ def main() -> None:
         extensions = [ops_extension(torch, home)]
         if (ROOT / CSRC / "bpe_module.cpp").exists():
             extensions.append(bpe_extension())
+        if os.name == "posix":
+            extensions.append(allocator_extension())
         command = build_command(home)
     elif "build_ext" in sys.argv:
         sys.exit(f"jarvis_nano: the kernels are compiled against torch, which is not there; pip install '{TORCH}'")

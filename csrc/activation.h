@@ -23,7 +23,8 @@ struct Backward {
   const T* dy;
   const T* x;
   const float* bias;      // null: none
-  T* dx;
+  T* dx;                  // may be x
+  T* y;                   // the result once more, may be dy; null: not wanted
   float* dbias;           // as wide as a row of x; null without a bias
   float* scratch;         // scratch_size floats; unused without a bias
 };

@@ -68,13 +68,11 @@ Tensor activation_forward(const Tensor& x_in, const std::optional<Tensor>& bias,
   return y;
 }
 
-// -> dx, dbias (nothing without a bias)
-std::tuple<Tensor, Tensor> activation_backward(const Tensor& dy_in, const Tensor& x_in, const std::optional<Tensor>& bias,
-                                               std::string name) {
-  const Kind kind = activation_kind(name);
-  const int64_t columns = activation_width(x_in, kind);
-  const Tensor x = dense(x_in), dy = dense(dy_in), dx = allocate_like(x);
-  const int64_t wide = x.size(x.dim() - 1), rows = columns ? x.numel() / wide : 0;
+// dbias (nothing without a bias) of dense tensors; dx and, unless it is none, y are written.
+Tensor backward_into(const Tensor& dx, const std::optional<Tensor>& y, const Tensor& dy, const Tensor& x,
+                     const std::optional<Tensor>& bias, Kind kind) {
+  const int64_t columns = activation_width(x, kind), wide = x.size(x.dim() - 1);
+  const int64_t rows = columns ? x.numel() / wide : 0;
   STD_TORCH_CHECK(dy.scalar_type() == x.scalar_type() && dy.dim() == x.dim() && dy.numel() == rows * columns &&
                       same_device(dy, x),
                   "activation: dy has ", dy.numel(), " values, the result has ", rows * columns,
@@ -85,15 +83,30 @@ std::tuple<Tensor, Tensor> activation_backward(const Tensor& dy_in, const Tensor
   with_activation_type(x, [&](auto type) {
     using T = decltype(type);
     activation::backward_cpu(kind, activation::Backward<T>{
-        rows, columns, pointer<T>(dy), pointer<T>(x), pointer<float>(b), pointer<T>(dx),
+        rows, columns, pointer<T>(dy), pointer<T>(x), pointer<float>(b), pointer<T>(dx), pointer<T>(y),
         b ? pointer<float>(dbias) : nullptr, pointer<float>(scratch)});
   });
-  return {dx, b ? in_dtype(dbias, bias->scalar_type()) : dbias};
+  return b ? in_dtype(dbias, bias->scalar_type()) : dbias;
+}
+
+// -> dx, dbias
+std::tuple<Tensor, Tensor> activation_backward(const Tensor& dy, const Tensor& x_in, const std::optional<Tensor>& bias,
+                                               std::string name) {
+  const Tensor x = dense(x_in), dx = allocate_like(x);
+  return {dx, backward_into(dx, std::nullopt, dense(dy), x, bias, activation_kind(name))};
+}
+
+// x turns into dx, dy into the result that the forward made of x -> dbias
+Tensor activation_backward_in_place(Tensor dy, Tensor x, const std::optional<Tensor>& bias, std::string name) {
+  STD_TORCH_CHECK(dy.is_contiguous() && x.is_contiguous(),
+                  "activation_backward_: dy or x is strided; it writes where they lie, give it dense ones");
+  return backward_into(x, dy, dy, x, bias, activation_kind(name));
 }
 
 STABLE_TORCH_LIBRARY_IMPL(jarvis_nano, CPU, m) {
   m.impl("activation", TORCH_BOX(&activation_forward));
   m.impl("activation_backward", TORCH_BOX(&activation_backward));
+  m.impl("activation_backward_", TORCH_BOX(&activation_backward_in_place));
 }
 
 }  // namespace

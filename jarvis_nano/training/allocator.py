@@ -1,35 +1,41 @@
-"""How the C library hands out memory while a model trains: freed blocks stay with the process.
+"""Where large CPU tensors lie while a model trains: in memory that the process keeps (csrc/arena.h).
 
-glibc maps a block of more than 128 KB to 32 MB afresh and gives it back when it is freed. Every large tensor of a step
-is then a page fault for each 4 KB, and the kernel zeroes what is overwritten at once. See docs/training.md.
+The C library maps a large block afresh, gives it back when it is freed, and the kernel zeroes each of its pages again at
+the next use; told to keep them (mallopt), it scatters them among small blocks and grows. See docs/training.md.
 """
 
 from __future__ import annotations
 
-import ctypes
 import os
-import platform
+import re
 
-SWITCH = "JARVIS_NANO_ALLOCATOR"  # "default" leaves the C library's own settings
-# mallopt's parameters, from malloc.h.
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -2, -3, -4
-LARGEST = 1 << 30  # bytes: what is larger is mapped and given back, as before
-PAD = 64 << 20  # bytes: the heap grows in steps of these, hundreds of system calls fewer
+import torch
+
+from jarvis_nano.errors import UserError
+
+SWITCH = "JARVIS_NANO_ALLOCATOR"  # "default" leaves torch's own
+_ADDRESSES = 2  # times the machine's memory: they cost nothing
 
 
 def keep_freed_memory() -> bool:
-    """Let the process keep blocks of up to 1 GiB that it frees; returns whether the setting was made.
+    """Let torch's CPU tensors of 64 KB and more lie in an arena that keeps what is freed; returns whether they do.
 
-    It is for the whole process and cannot be taken back, so programs call it, never an import. Nothing happens where
-    the C library is not glibc, where JARVIS_NANO_ALLOCATOR=default is set, or where the user has chosen by MALLOC_… or
-    GLIBC_TUNABLES.
+    It is for the whole process and cannot be taken back, so programs call it, never an import. Nothing happens with
+    JARVIS_NANO_ALLOCATOR=default, where the module is not compiled (other systems than POSIX), and where the process may
+    not reserve the addresses (ulimit -v). UserError where it was compiled for another torch.
     """
-    chosen = os.environ.get(SWITCH) == "default" or "glibc.malloc." in os.environ.get("GLIBC_TUNABLES", "")
-    if chosen or any(name.startswith("MALLOC_") for name in os.environ) or platform.libc_ver()[0] != "glibc":
+    wish = os.environ.get(SWITCH, "arena")
+    if wish not in ("arena", "default"):
+        raise UserError(f"{SWITCH} is {wish!r}; expected arena or default")
+    if wish == "default" or os.name != "posix":
         return False
-    mallopt = ctypes.CDLL(None).mallopt
-    if not mallopt(M_MMAP_THRESHOLD, LARGEST):  # before glibc 2.35 at most 32 MB: map nothing then
-        mallopt(M_MMAP_MAX, 0)
-    mallopt(M_TRIM_THRESHOLD, LARGEST)
-    mallopt(M_TOP_PAD, PAD)
-    return True
+    from jarvis_nano import _allocator
+
+    version = re.match(r"\d+\.\d+\.\d+", torch.__version__)
+    if version is None or version[0] != _allocator.TORCH_VERSION:
+        raise UserError(
+            f"the allocator was compiled for torch {_allocator.TORCH_VERSION}, this is {torch.__version__}; "
+            f"run pip install -e . again, or set {SWITCH}=default"
+        )
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return _allocator.install(_ADDRESSES * memory)

@@ -35,6 +35,14 @@ for _overload in ("", ".triton"):
         backends.LIBRARY.define(f"{_name}{_overload}{_schema}", tags=torch.Tag.pt2_compliant_tag)
         torch.library.register_fake(f"jarvis_nano::{_name}{_overload}", _fake, lib=backends.LIBRARY)
 
+backends.LIBRARY.define(
+    "activation_backward_(Tensor(a!) dy, Tensor(b!) x, Tensor? bias, str kind) -> Tensor",
+    tags=torch.Tag.pt2_compliant_tag,
+)
+torch.library.register_fake(
+    "jarvis_nano::activation_backward_", lambda *inputs: _fake_backward(*inputs)[1], lib=backends.LIBRARY
+)
+
 
 def _compiled() -> Kernel:
     ops = torch.ops.jarvis_nano
@@ -58,6 +66,18 @@ OP = backends.Op(
     },
     dtypes=dict.fromkeys(("cpp", "triton"), (torch.float32, torch.bfloat16, torch.float16)),
 )
+
+
+def backward_and_forward(
+    dy: Tensor, x: Tensor, bias: Tensor | None, kind: str, backend: str
+) -> tuple[Tensor, Tensor, Tensor]:
+    """-> dx, dbias (empty without a bias), and the forward's result again. dy and x, dense, may be lost: the compiled
+    kernel writes the result and dx in their places."""
+    if backend == "cpp" and not torch.compiler.is_compiling():
+        dbias = torch.ops.jarvis_nano.activation_backward_(dy, x, bias, kind)
+        return x, dbias, dy
+    kernel = OP.kernels[backend]
+    return *kernel.backward(dy, x, bias, kind), kernel.forward(x, bias, kind)
 
 
 class _Activation(torch.autograd.Function):

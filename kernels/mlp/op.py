@@ -1,7 +1,7 @@
 """A Transformer's MLP in one piece, down · activation(up · x): other ops' kernels, and a gradient that keeps less.
 
 The activation's output is as wide as its input, and a linear layer would keep it for its weight's gradient. Here it is
-made again in the backward, from the input that is kept anyway: one short pass for a quarter of what a block keeps.
+made again in the backward, in the pass that makes the activation's gradient, and both lie where their inputs lay.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from torch import Tensor
 from jarvis_nano.errors import UserError
 
 from ..activation.op import OP as ACTIVATION
+from ..activation.op import backward_and_forward
 from ..linear_layer.op import linear, product
 
 KINDS = {"gelu": "gelu", "swiglu": "swiglu", "relu2": "relu_squared"}
@@ -29,26 +30,26 @@ class _Mlp(torch.autograd.Function):
     def forward(ctx, x, up, up_bias, down, down_bias, kind, backend):  # type: ignore[override]
         hidden = linear(x, up)
         ctx.save_for_backward(x, up, up_bias, down, hidden)
-        ctx.kind, ctx.backend, ctx.has_down_bias = kind, backend, down_bias is not None
+        ctx.kind, ctx.backend, ctx.kept = kind, backend, True
         return linear(ACTIVATION.kernels[backend].forward(hidden, up_bias, kind), down, down_bias)
 
     @staticmethod
     def backward(ctx, dy):  # type: ignore[override]
         x, up, up_bias, down, hidden = ctx.saved_tensors
         needs_x, needs_up, needs_up_bias, needs_down, needs_down_bias, *_ = ctx.needs_input_grad
-        activation = ACTIVATION.kernels[ctx.backend]
         dy = dy.reshape(-1, dy.shape[-1])  # (M, C)
-        flat, rows = hidden.view(-1, hidden.shape[-1]), x.reshape(-1, x.shape[-1])
-        dx = d_up = d_up_bias = d_down = None
-        if needs_down:
-            d_down = _product(dy.t(), activation.forward(flat, up_bias, ctx.kind))
+        rows = x.reshape(-1, x.shape[-1])
+        if not ctx.kept:  # a second backward of the same graph: the first has overwritten it
+            hidden = linear(rows, up)
+        ctx.kept = False
+        flat = hidden.view(-1, hidden.shape[-1])
+        d_hidden, d_up_bias, activated = backward_and_forward(_product(dy, down), flat, up_bias, ctx.kind, ctx.backend)
+        d_down = _product(dy.t(), activated) if needs_down else None
+        del activated
         d_down_bias = dy.sum(0) if needs_down_bias else None
-        if needs_x or needs_up or needs_up_bias:
-            d_hidden, d_bias = activation.backward(_product(dy, down), flat, up_bias, ctx.kind)
-            d_up_bias = d_bias if needs_up_bias else None
-            d_up = _product(d_hidden.t(), rows) if needs_up else None
-            dx = _product(d_hidden, up).view(x.shape) if needs_x else None
-        return dx, d_up, d_up_bias, d_down, d_down_bias, None, None
+        d_up = _product(d_hidden.t(), rows) if needs_up else None
+        dx = _product(d_hidden, up).view(x.shape) if needs_x else None
+        return dx, d_up, d_up_bias if needs_up_bias else None, d_down, d_down_bias, None, None
 
 
 def mlp(

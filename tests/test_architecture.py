@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ PACKAGE = "jarvis_nano"
 # From the lowest to the highest. A module imports lower floors and its own folder (or file) only; `errors` and the
 # package's own version stand below everything.
 FLOORS = (
-    ("errors",),
+    ("errors", "_allocator"),
     ("kernels", "config"),
     ("model", "lora", "tokenizer", "corpus"),
     ("runs", "tokenizer_training"),
@@ -156,4 +157,5 @@ def test_nothing_swallows_every_exception():
 def test_torch_is_included_by_the_bindings_alone():
     for file in sorted((ROOT / "csrc").iterdir()):
         if file.suffix in (".h", ".inc", ".cpp", ".cu") and "bindings" not in file.name:
-            assert "#include <torch" not in file.read_text(encoding="utf-8"), file.name
+            included = re.findall(r"#include <(?:torch|c10)\S*", file.read_text(encoding="utf-8"))
+            assert not included or file.name == "allocator_module.cpp", (file.name, included)

@@ -8,6 +8,8 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -37,11 +39,20 @@ def fits(line: dict) -> bool:
     return not line["stack"] and not line["spills"] and line["shared"] <= line["shared_limit"]
 
 
+@pytest.fixture(scope="session")
+def all_compiled() -> Iterator[dict[tuple[str, str], Future[list[dict]]]]:
+    """Every module for either card, two at a time: each takes up to 40 s of one core."""
+    pytest.importorskip("triton")
+    with ThreadPoolExecutor(2) as pool:
+        jobs = [(module, architecture) for module in TRITON_MODULES for architecture in ("80", "90")]
+        yield {job: pool.submit(compiled, job[0], [job[1]]) for job in jobs}
+        pool.shutdown(cancel_futures=True)
+
+
 @pytest.mark.parametrize("architecture", ["80", "90"])
 @pytest.mark.parametrize("module", TRITON_MODULES)
-def test_triton_kernels_fit_in_registers(module, architecture):
-    pytest.importorskip("triton")
-    assert [line for line in compiled(module, [architecture]) if not fits(line)] == []
+def test_triton_kernels_fit_in_registers(module, architecture, all_compiled):
+    assert [line for line in all_compiled[module, architecture].result() if not fits(line)] == []
 
 
 @pytest.mark.slow

@@ -153,11 +153,13 @@ class TrainConfig:
     """Checkpoints kept besides the best."""
     sample_every: int = 200
     """Steps between two text samples."""
+    probe_every: int = 50
+    """Steps between two looks inside the model: activations, attention, logit lens (with --observe on)."""
     sample_prompts: tuple[str, ...] = ("", "Il était une fois")
     """Beginnings that the samples continue; an empty one starts a new document."""
 
     def __post_init__(self) -> None:
-        every = ("log_every", "eval_every", "save_every", "sample_every")
+        every = ("log_every", "eval_every", "save_every", "sample_every", "probe_every")
         _require_at_least(self, 1, "steps", "batch_size", "eval_batches", "keep", *every)
         _require_at_least(self, 0, "seed", "weight_decay", "max_grad_norm", "z_loss")
         if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):

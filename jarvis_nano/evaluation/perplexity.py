@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from jarvis_nano.data.batches import Batch
 from jarvis_nano.model import Transformer
@@ -19,6 +20,8 @@ class HeldOut:
     nats: float
     tokens: int
     hits: float
+    by_id: Tensor | None = None
+    """(2, V) float64 on the host: of each id as a target, the nats and how often; None: not asked for."""
 
     @property
     def loss(self) -> float:
@@ -40,12 +43,13 @@ class HeldOut:
 
 
 @torch.inference_mode()
-def evaluate(model: Transformer, batches: Iterable[Batch]) -> HeldOut:
-    """Sum the loss over batches. Targets of -100 do not count."""
+def evaluate(model: Transformer, batches: Iterable[Batch], *, by_id: bool = False) -> HeldOut:
+    """Sum the loss over batches, with by_id also apart for each target. Targets of -100 do not count."""
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
     nats, hits, tokens = 0.0, 0.0, 0
+    apart = torch.zeros(2, model.config.vocab_size, dtype=torch.float64) if by_id else None
     for batch in batches:
         targets = batch.targets.to(device)
         document = None if batch.document is None else batch.document.to(device)
@@ -55,5 +59,9 @@ def evaluate(model: Transformer, batches: Iterable[Batch]) -> HeldOut:
         nats += result.loss.double().sum().item()
         hits += (result.hit * counted).double().sum().item()
         tokens += int(counted.sum())
+        if apart is not None:
+            ids = targets.flatten()[counted].cpu()
+            each = torch.stack((result.loss[counted].double().cpu(), torch.ones(len(ids), dtype=torch.float64)))
+            apart.index_add_(1, ids, each)
     model.train(was_training)
-    return HeldOut(nats, tokens, hits)
+    return HeldOut(nats, tokens, hits, apart)

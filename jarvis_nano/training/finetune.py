@@ -21,10 +21,12 @@ from jarvis_nano.corpus.holdout import rank
 from jarvis_nano.data.batches import ExampleBatches
 from jarvis_nano.errors import UserError
 from jarvis_nano.evaluation.perplexity import HeldOut
+from jarvis_nano.observe.tags import Lang
 from jarvis_nano.tokenizer import Tokenizer
 from jarvis_nano.training import distributed
 from jarvis_nano.training.allocator import keep_freed_memory
 from jarvis_nano.training.loop import Validation
+from jarvis_nano.training.observation import ObserveConfig
 from jarvis_nano.training.session import started, train_run
 
 EPOCHS = 3.0
@@ -79,7 +81,13 @@ class Finetune:
     resume: bool = False
     """Go on from the new run's latest checkpoint; with no checkpoint yet, start; if finished, do nothing."""
     observe: Literal["on", "off"] = "on"
-    """off: no weight histograms."""
+    """off: only the losses and rates; no looks inside, no pages, no text samples."""
+    lang: Lang = "fr"
+    """Language of the pages, charts and the diagnosis: fr or en."""
+    profile: int = 0
+    """Trace so many steps, for https://ui.perfetto.dev: where the time goes."""
+    hessian: bool = False
+    """Also measure the largest eigenvalue of the loss's Hessian at each validation (20 gradients of a few rows)."""
     tensorboard: bool = True
     """Write TensorBoard files and serve them on localhost while training."""
     device: str = "auto"
@@ -216,7 +224,7 @@ def finetune(settings: Finetune) -> None:
                 world,
                 prompts=instructions.prompts,
                 resume=going_on,
-                observe=settings.observe == "on",
+                observe=ObserveConfig(settings.observe == "on", settings.lang, settings.profile, settings.hessian),
                 tensorboard=settings.tensorboard,
                 weights=weights,
             )

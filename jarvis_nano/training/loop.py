@@ -27,10 +27,11 @@ from jarvis_nano.data.prefetch import Prefetcher
 from jarvis_nano.errors import UserError
 from jarvis_nano.evaluation.perplexity import HeldOut, evaluate
 from jarvis_nano.model import Transformer
+from jarvis_nano.observe.profiling import StepProfiler
 from jarvis_nano.training import checkpoint, optimizer, schedule
-from jarvis_nano.training.distributed import World
+from jarvis_nano.training.distributed import OwnGradient, World, sum_gradients
 from jarvis_nano.training.objective import Objective, compiled
-from jarvis_nano.training.recorder import Recorder, StepTotals
+from jarvis_nano.training.recorder import Recorder, StepTotals, line_is_due
 
 SEED_STRIDE = 0x9E3779B97F4A7C15  # 2^64 / golden ratio: the steps of two seeds do not overlap
 
@@ -74,7 +75,10 @@ class Trainer:
         batches: BatchSource,
         validation: Validation,
         world: World,
+        *,
+        deciles: Tensor | None = None,
     ) -> None:
+        """deciles (V): each id's decile of frequency; with them the steps are measured more closely (--observe on)."""
         if config.batch_size % world.size:
             raise UserError(
                 f"batch_size {config.batch_size} is not a multiple of the {world.size} processes; "
@@ -86,13 +90,19 @@ class Trainer:
         self.model = model.to(world.device)
         self.is_compiled = config.compile == "on" or (config.compile == "auto" and world.device.type == "cuda")
         # Training alone sees the compiled one: evaluation, samples and checkpoints use self.model, under its own names.
-        objective = Objective(self.model, config.z_loss)
+        objective = Objective(self.model, config.z_loss, deciles)
+        self.is_measured = deciles is not None
         self.replica: nn.Module = compiled(objective) if self.is_compiled else objective
+        self.own_gradient = OwnGradient()
         if world.size > 1:
-            self.replica = nn.parallel.DistributedDataParallel(self.replica)
+            replica = nn.parallel.DistributedDataParallel(self.replica)
+            replica.register_comm_hook(self.own_gradient, sum_gradients)
+            self.replica = replica
         self.upcoming = Prefetcher(self._own_rows, n_steps=config.steps, pin=world.device.type == "cuda")
         self.optimizers = optimizer.build(model, config)
         self.names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
+        self.profile_steps = 0
+        """Steps to trace near the start."""
         self.step = 0
         self.eval_loss: float | None = None
 
@@ -119,12 +129,13 @@ class Trainer:
 
     def _train(self) -> HeldOut:
         config = self.config
-        with stop_signals() as stop:
+        with stop_signals() as stop, StepProfiler(self.run, self.profile_steps) as profiler:
             while self.step < config.steps:
                 started = time.perf_counter()
                 totals = self._step(stop.requested)
                 self.step += 1
                 last = self.step == config.steps
+                profiler.step(self.step)
                 if self.recorder:
                     self.recorder.step(self.step, totals, started)
                 if totals.stop and not last:
@@ -167,15 +178,40 @@ class Trainer:
         )  # dropout: from the step alone
         n_own = np.count_nonzero(batch.targets.numpy() != NO_TARGET)  # batch and sum lie on the host
         n_tokens, stops = world.sum(torch.tensor([n_own, int(stop_requested)])).tolist()
-        sums = torch.zeros(4, device=world.device)  # loss, entropy, log Z, hits
+        is_due = self.is_measured and line_is_due(self.step + 1, config)
+        sums: Tensor | None = None
+        small: Tensor | None = None
         pieces = micro_batches(batch, config.micro_batch_size)
         for index, piece in enumerate(pieces):
             # DDP averages the gradients over processes; the loss is a sum over all tokens divided by their number.
+            only = len(pieces) == 1
+            self.own_gradient.start(listening=is_due and only)
             with self._accumulate(last=index == len(pieces) - 1):
-                sums += self._backward(piece, world.size / n_tokens)
+                piece_sums = self._backward(piece, world.size / n_tokens)
+            sums = piece_sums if sums is None else sums + piece_sums
+            if is_due and index == 0 and (not only or world.size > 1):
+                square = self.own_gradient.square() if only else self._gradient_square()
+                small = self._mean_over_parts(square, piece, n_tokens)
+        assert sums is not None
         rate = schedule.rate(self.step, config)
-        gradient_norm = self._update(rate)
-        return StepTotals(world.sum(sums), n_tokens, gradient_norm, rate, stops > 0)
+        gradient_norm, norms = self._update(rate, measure=is_due)
+        return StepTotals(world.sum(sums), n_tokens, gradient_norm, rate, stops > 0, norms, small)
+
+    def _gradient_square(self) -> Tensor:
+        """‖g‖² of what .grad holds now."""
+        gradients = [parameter.grad for parameter in self.model.parameters() if parameter.grad is not None]
+        return torch.stack(torch._foreach_norm(gradients)).square().sum()
+
+    def _mean_over_parts(self, square: Tensor, piece: Batch, n_tokens: int) -> Tensor:
+        """(2,): ‖g‖² of a part's mean gradient and the part's tokens, the means over the processes.
+
+        The loss of a part is its sum times processes / all tokens; over its own tokens it would be its mean.
+        """
+        world = self.world
+        n_own = int(np.count_nonzero(piece.targets.numpy() != NO_TARGET))
+        scale = n_tokens / world.size / max(1, n_own)
+        found = torch.stack((square.double() * scale**2, torch.full((), n_own, dtype=torch.float64, device=square.device)))
+        return world.sum(found) / world.size
 
     def _accumulate(self, *, last: bool) -> contextlib.AbstractContextManager[None]:
         if last or not isinstance(self.replica, nn.parallel.DistributedDataParallel):
@@ -191,23 +227,25 @@ class Trainer:
         (loss * weight).backward()
         return sums
 
-    def _update(self, rate: float) -> Tensor:
-        """Clip, step, clear; return the gradient's norm before clipping."""
+    def _update(self, rate: float, *, measure: bool) -> tuple[Tensor, optimizer.Norms | None]:
+        """Clip, step, clear; return the gradient's norm before clipping, and to measure the norms by parameter."""
         for one in self.optimizers:
             for group in one.param_groups:
                 group["lr"] = group["peak_lr"] * rate
-        norm = optimizer.clip_and_step(self.optimizers, self.config.max_grad_norm or math.inf)
+        found = optimizer.clip_and_step(self.optimizers, self.config.max_grad_norm or math.inf, measure=measure)
         for one in self.optimizers:
             one.zero_grad()
-        return norm
+        return found
 
     def _validate(self, n_batches: int) -> HeldOut:
         """Each process takes its share of the first `n_batches`; all learn the sums."""
         world = self.world
-        own = evaluate(self.model, self.validation.batches[:n_batches][world.rank :: world.size])
+        part = self.validation.batches[:n_batches][world.rank :: world.size]
+        own = evaluate(self.model, part, by_id=self.is_measured)
         sums = torch.tensor([own.nats, own.tokens, own.hits], dtype=torch.float64, device=world.device)
         nats, tokens, hits = world.sum(sums).tolist()
-        result = HeldOut(nats, int(tokens), hits)
+        by_id = None if own.by_id is None else world.sum(own.by_id)  # on the host
+        result = HeldOut(nats, int(tokens), hits, by_id)
         self.eval_loss = result.loss if tokens else None
         if self.recorder and tokens:
             self.recorder.validation(self.step, result, self.validation.bits_per_byte(result), self.model)
@@ -219,6 +257,7 @@ class Trainer:
             state = {"eval_loss": self.eval_loss, "seed": self.config.seed, "commit": checkpoint.commit()}
             saved = checkpoint.optimizer_state(self.optimizers, self.names)
             checkpoint.save(self.run, self.model, saved, step=self.step, state=state, keep=self.config.keep)
+            self.recorder.saved(self.step)
         self.world.barrier()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -56,12 +56,40 @@ def _qkv_rows(attention: Attention) -> tuple[int, ...]:
     return attention.n_heads * D, attention.kv_heads * D, attention.kv_heads * D
 
 
-def clip_and_step(optimizers: Sequence[torch.optim.Optimizer], max_norm: float) -> Tensor:
+class Norms(NamedTuple):
+    """2-norms of one step, one a parameter, on the device."""
+
+    parameters: list[Tensor]
+    gradient: Tensor
+    """Before clipping."""
+    update: Tensor
+    """Of what was added to the weights, decay included."""
+    weight: Tensor
+    """After the step."""
+
+
+def clip_and_step(
+    optimizers: Sequence[torch.optim.Optimizer], max_norm: float, *, measure: bool = False
+) -> tuple[Tensor, Norms | None]:
     """One step of all from the gradients in .grad, scaled by one factor to a norm of at most `max_norm` (inf: as they
-    are); return their norm before."""
-    if len(optimizers) == 1 and isinstance(optimizers[0], AdamW):
-        return optimizers[0].step(max_norm=max_norm).total_gradient
-    parameters = [p for optimizer in optimizers for group in optimizer.param_groups for p in group["params"]]
+    are); return their norm before and, to measure, the norms apart."""
+    parameters = [p for o in optimizers for group in o.param_groups for p in group["params"] if p.grad is not None]
+    if len(optimizers) == 1 and isinstance(optimizers[0], AdamW):  # it has them anyway
+        found = optimizers[0].step(max_norm=max_norm)
+        norms = Norms(parameters, found.gradient, found.update, found.weight) if measure else None
+        return found.total_gradient, norms
+    if not measure:
+        return _clip_and_step(optimizers, parameters, max_norm), None
+    with torch.no_grad():
+        gradient = torch.stack(torch._foreach_norm([p.grad for p in parameters]))
+        before = [p.detach().clone() for p in parameters]
+        total = _clip_and_step(optimizers, parameters, max_norm)
+        weight = torch.stack(torch._foreach_norm(parameters))
+        torch._foreach_sub_(before, parameters)
+        return total, Norms(parameters, gradient, torch.stack(torch._foreach_norm(before)), weight)
+
+
+def _clip_and_step(optimizers: Sequence[torch.optim.Optimizer], parameters: list[Tensor], max_norm: float) -> Tensor:
     norm = nn.utils.clip_grad_norm_(parameters, max_norm)
     for optimizer in optimizers:
         optimizer.step()

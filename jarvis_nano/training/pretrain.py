@@ -8,20 +8,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from jarvis_nano import runs
 from jarvis_nano.config import PRESETS, ModelConfig, TrainConfig
 from jarvis_nano.data.batches import EvaluationWindows, TokenBatches
 from jarvis_nano.data.shards import Shards
 from jarvis_nano.errors import UserError
 from jarvis_nano.evaluation.perplexity import HeldOut
+from jarvis_nano.observe.microscope import choose_passages
+from jarvis_nano.observe.tags import Lang
 from jarvis_nano.tokenizer import Tokenizer
 from jarvis_nano.training import distributed
 from jarvis_nano.training.allocator import keep_freed_memory
 from jarvis_nano.training.loop import Validation
 from jarvis_nano.training.prepare import prepare, source_folder
+from jarvis_nano.training.observation import ObserveConfig
 from jarvis_nano.training.session import started, train_run
 
 DEFAULT_PRESET = "nano"
+PASSAGE = 96  # tokens of each text under the microscope
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,13 @@ class Pretrain:
     resume: bool = False
     """Go on from the run's latest checkpoint; with no checkpoint yet, start; if finished, do nothing."""
     observe: Literal["on", "off"] = "on"
-    """off: no weight histograms and no text samples during training."""
+    """off: only the losses and rates; no looks inside, no pages, no text samples."""
+    lang: Lang = "fr"
+    """Language of the pages, charts and the diagnosis: fr or en."""
+    profile: int = 0
+    """Trace so many steps, for https://ui.perfetto.dev: where the time goes."""
+    hessian: bool = False
+    """Also measure the largest eigenvalue of the loss's Hessian at each validation (20 gradients of a few rows)."""
     tensorboard: bool = True
     """Write TensorBoard files and serve them on localhost while training."""
     device: str = "auto"
@@ -105,7 +117,7 @@ def pretrain(settings: Pretrain, preset: str) -> None:
             if not going_on:
                 model = dataclasses.replace(config.model, vocab_size=tokenizer.vocab_size)
                 config = dataclasses.replace(config, model=model, tokenizer_hash=tokenizer.hash)
-            batches, validation = _batches(config, tokenizer)
+            batches, validation, passages = _batches(config, tokenizer)
             texts = [[tokenizer.special_id("</s>"), *tokenizer.encode_list(t)] for t in config.train.sample_prompts]
             prompts = [ids for ids in texts if len(ids) < config.model.context]
             result = train_run(
@@ -117,8 +129,9 @@ def pretrain(settings: Pretrain, preset: str) -> None:
                 world,
                 prompts=prompts,
                 resume=going_on,
-                observe=settings.observe == "on",
+                observe=ObserveConfig(settings.observe == "on", settings.lang, settings.profile, settings.hessian),
                 tensorboard=settings.tensorboard,
+                passages=passages,
             )
             if world.is_first:
                 print(_summary(run, result, validation))
@@ -163,7 +176,7 @@ def _merge(config: runs.RunConfig, settings: Pretrain, run: Path) -> runs.RunCon
     return dataclasses.replace(config, train=settings.train)
 
 
-def _batches(config: runs.RunConfig, tokenizer: Tokenizer) -> tuple[TokenBatches, Validation]:
+def _batches(config: runs.RunConfig, tokenizer: Tokenizer) -> tuple[TokenBatches, Validation, list[np.ndarray]]:
     train, model = config.train, config.model
     folder = Path(config.data)
     if not folder.is_dir():
@@ -173,4 +186,5 @@ def _batches(config: runs.RunConfig, tokenizer: Tokenizer) -> tuple[TokenBatches
     rows = train.micro_batch_size or train.batch_size
     windows = EvaluationWindows(held_out, batch_size=rows, context=model.context, stride=max(1, model.context // 2))
     batches = TokenBatches(shards, batch_size=train.batch_size, context=model.context, seed=train.seed)
-    return batches, Validation(windows, windows.n_tokens, windows.n_bytes)
+    passages = choose_passages(held_out, length=min(PASSAGE, model.context))
+    return batches, Validation(windows, windows.n_tokens, windows.n_bytes), passages

@@ -7,12 +7,15 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from jarvis_nano import runs
 from jarvis_nano.evaluation.perplexity import HeldOut
 from jarvis_nano.model import Transformer
+from jarvis_nano.observe import hparams
+from jarvis_nano.observe.categories import frequency_deciles
 from jarvis_nano.observe.metrics import Metrics
 from jarvis_nano.observe.progress import TrainingDisplay, measure_peak_flops
 from jarvis_nano.observe.tensorboard import TensorBoard, launch
@@ -20,7 +23,10 @@ from jarvis_nano.tokenizer import Tokenizer
 from jarvis_nano.training import checkpoint
 from jarvis_nano.training.distributed import World
 from jarvis_nano.training.loop import BatchSource, Trainer, Validation
+from jarvis_nano.training.observation import Observation, ObserveConfig, token_counts
 from jarvis_nano.training.recorder import Recorder
+
+COUNTED_STEPS = 50  # of the training, whose tokens say which are rare
 
 
 @contextlib.contextmanager
@@ -44,19 +50,25 @@ def train_run(
     *,
     prompts: Sequence[Sequence[int]],
     resume: bool,
-    observe: bool,
+    observe: ObserveConfig,
     tensorboard: bool,
+    passages: Sequence[np.ndarray] = (),
     weights: dict[str, Tensor] | None = None,
 ) -> HeldOut | None:
     """Start the run (or, with resume, go on with it) and train to the end; None if it was at its end already.
 
-    `weights` start a tuning; without them the model starts from random ones, drawn from the seed.
+    `weights` start a tuning; without them the model starts from random ones, drawn from the seed. `passages`: held-out
+    ids for the microscope.
     """
     torch.manual_seed(config.train.seed)
     model = Transformer(config.model)
     if weights is not None:
         runs.load_weights(model, weights, Path(config.tuned_from))
-    trainer = Trainer(run, model, config.train, batches, validation, world)
+    sample = [batches.batch(step) for step in range(COUNTED_STEPS)] if observe.on else []
+    counts = token_counts(sample, config.model.vocab_size) if observe.on else None
+    deciles = None if counts is None else torch.from_numpy(frequency_deciles(counts))
+    trainer = Trainer(run, model, config.train, batches, validation, world, deciles=deciles)
+    trainer.profile_steps = observe.profile if world.is_first else 0
     if resume and runs.checkpoints(run):
         trainer.resume()
     if trainer.step >= config.train.steps:
@@ -71,18 +83,39 @@ def train_run(
     peak = measure_peak_flops(world.device, dtype) * world.size
     with (
         _served(run.parent, tensorboard) as server,
-        Metrics(run, tensorboard=tensorboard) as metrics,
+        Metrics(run, tensorboard=tensorboard, lang=observe.lang) as metrics,
         TrainingDisplay(config.train.steps, trainer.step) as display,
     ):
         metrics.truncate(trainer.step or -1)
+        metrics.hyperparameters(hparams.flattened(config))
         processes = f"{world.size} processes" if world.size > 1 else "1 process"
         display.note(f"{run}: {model.n_parameters / 1e6:.2f} M weights, {processes} on {world.device.type}")
         if server:
             threading.Thread(target=_announce, args=(server, display), daemon=True).start()
+        observation: Observation | None = None
+        if counts is not None:
+            observation = Observation(
+                run,
+                metrics,
+                display,
+                config.train,
+                model,
+                tokenizer,
+                settings=observe,
+                start_step=trainer.step,
+                counts=counts,
+                rows=sample[0],
+                passages=passages,
+                judge_grammar=not config.tuned_from,
+            )
+            display.note(f"what it shows of itself: python scripts/report.py {run}")
         recorder = Recorder(
-            metrics, display, config.train, model, tokenizer, peak_flops=peak, observe=observe, prompts=prompts
+            metrics, display, config.train, model, tokenizer, peak_flops=peak, observation=observation, prompts=prompts
         )
-        return trainer.train(recorder)
+        with contextlib.closing(observation) if observation else contextlib.nullcontext():
+            result = trainer.train(recorder)
+        metrics.finished()
+        return result
 
 
 @contextlib.contextmanager

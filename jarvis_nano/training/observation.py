@@ -1,0 +1,213 @@
+"""What is looked at beside the training itself: probes, the microscope, grammar, spectra, the diagnosis, and their cost.
+
+Rank 0 has one, unless the run is told --observe off. Nothing here changes the training: the weights are the same bit for
+bit with and without it. The figures and pages come from observe/ and evaluation/; here it is decided when.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from jarvis_nano.config import TrainConfig
+from jarvis_nano.data.batches import NO_TARGET, Batch
+from jarvis_nano.evaluation import grammar
+from jarvis_nano.model import Transformer
+from jarvis_nano.observe import categories
+from jarvis_nano.observe.curvature import largest_eigenvalue, loss_gradient
+from jarvis_nano.observe.diagnosis import Diagnosis, FindingsFile
+from jarvis_nano.observe.heads import head_patterns
+from jarvis_nano.observe.metrics import Metrics, read_metrics
+from jarvis_nano.observe.microscope import Microscope
+from jarvis_nano.observe.microscope_page import write_page
+from jarvis_nano.observe.microscope_text import as_markdown
+from jarvis_nano.observe.pictures import attention_picture
+from jarvis_nano.observe.probe import probe
+from jarvis_nano.observe.progress import TrainingDisplay
+from jarvis_nano.observe.projector import write_projector
+from jarvis_nano.observe.readings import Reading, ReadingFile, read_readings
+from jarvis_nano.observe.spectra import spectra
+from jarvis_nano.observe.tags import Lang
+from jarvis_nano.tokenizer import Tokenizer
+
+PROBE_ROWS = 2
+PAIRS_DURING_TRAINING = 20  # of each phenomenon: a fifth of the whole, at the end all
+HESSIAN_ROWS = 2
+HESSIAN_ITERATIONS = 10
+
+
+@dataclass(frozen=True)
+class ObserveConfig:
+    """What a run shows of itself."""
+
+    on: bool = True
+    lang: Lang = "fr"
+    profile: int = 0
+    """Steps to trace near the start; 0: none."""
+    hessian: bool = False
+    """Also the largest eigenvalue of the Hessian, at validations."""
+
+
+class Stopwatch:
+    """Seconds spent in blocks."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds += time.perf_counter() - began
+
+
+class Observation:
+    """Looks at one run, writes what it sees, and says what looks ill."""
+
+    def __init__(
+        self,
+        run: Path,
+        metrics: Metrics,
+        display: TrainingDisplay,
+        config: TrainConfig,
+        model: Transformer,
+        tokenizer: Tokenizer,
+        *,
+        settings: ObserveConfig,
+        start_step: int,
+        counts: np.ndarray,
+        rows: Batch,
+        passages: Sequence[np.ndarray] = (),
+        judge_grammar: bool = True,
+    ) -> None:
+        """counts (V,): how often each id was seen in a sample of the training text; rows: a batch to probe with;
+        passages: held-out ids for the microscope. Files of the run are cut back to start_step."""
+        self.run, self.metrics, self.display, self.config, self.settings = run, metrics, display, config, settings
+        self.model, self.tokenizer = model, tokenizer
+        self.watch = Stopwatch()
+        self.table = categories.table(tokenizer, counts)
+        self.rows = Batch(*(None if part is None else part[:PROBE_ROWS] for part in rows))  # type: ignore[arg-type]
+        self.pairs = grammar.load() if judge_grammar else {}
+        self.microscope = Microscope(tokenizer, passages) if len(passages) else None
+        self.readings, self.findings = ReadingFile(run), FindingsFile(run)
+        self.last_reading: Reading | None = None
+        self.diagnosis = Diagnosis(config, model.config, settings.lang)
+        self._cut_back(start_step)
+
+    def _cut_back(self, step: int) -> None:
+        """What lies beyond the step that the run goes on from is forgotten; what lies before is read again."""
+        self.readings.truncate(step or -1)
+        self.findings.truncate(step or -1)
+        if not step:
+            return
+        earlier = read_readings(self.run)
+        self.last_reading = earlier[-1] if earlier else None
+        for row in read_metrics(self.run):
+            self.diagnosis.feed(int(row["step"]), row)
+
+    def row(self, step: int, values: Mapping[str, float]) -> None:
+        """Each line of metrics, as it is written: what it means is said once."""
+        with self.watch.running():
+            self._diagnose(step, values)
+
+    def probe(self, step: int) -> None:
+        """One look inside, on a few rows of training text that stay the same."""
+        with self.watch.running():
+            device = next(self.model.parameters()).device
+            ids, targets, document = (None if part is None else part.to(device) for part in self.rows)
+            assert ids is not None
+            self._write(step, probe(self.model, ids, document, targets=targets).numbers)
+
+    def validated(self, step: int, by_id: Tensor, *, last: bool) -> None:
+        """After a validation: losses by category, the microscope, grammar, heads, attention maps, heat maps."""
+        with self.watch.running():
+            numbers = categories.losses(by_id, self.table)
+            if self.model.config.context >= 4:
+                numbers |= head_patterns(self.model)
+            if self.pairs:
+                scores = grammar.accuracy(
+                    self.model, self.tokenizer, self.pairs, per_phenomenon=0 if last else PAIRS_DURING_TRAINING
+                )
+                numbers |= {f"grammar/accuracy/{name}": share for name, share in scores.items()}
+                if scores:
+                    numbers["eval/grammar"] = sum(scores.values()) / len(scores)
+            if self.settings.hessian:
+                numbers["probe/hessian_max"] = self._curvature()
+            self._write(step, numbers)
+            self._look(step)
+            self._draw(step)
+
+    def saved(self, step: int) -> None:
+        """With a checkpoint: the spectra of the matrices, and the embeddings for TensorBoard's projector."""
+        with self.watch.running():
+            self._write(step, spectra(self.model))
+            self.write_projector()
+
+    def write_projector(self) -> None:
+        """TensorBoard looks for it when it first sees the run, so also at the start."""
+        if self.metrics.has_tensorboard:
+            weight = self.model.token_embedding.weight[: self.tokenizer.vocab_size]
+            labels = [self.tokenizer.piece(index) for index in range(len(weight))]
+            write_projector(self.run / "tensorboard", weight, labels)
+
+    def close(self) -> None:
+        self.readings.close()
+        self.findings.close()
+
+    def _write(self, step: int, numbers: Mapping[str, float]) -> None:
+        self.metrics.scalars(step, numbers)
+        self._diagnose(step, numbers)
+
+    def _diagnose(self, step: int, numbers: Mapping[str, float]) -> None:
+        for finding in self.diagnosis.feed(step, numbers):
+            line = self.diagnosis.line(finding)
+            self.findings.append(finding)
+            self.metrics.text(step, "diagnosis", line)
+            self.display.note(line)
+
+    def _look(self, step: int) -> None:
+        if self.microscope is None:
+            return
+        reading = self.microscope.look(self.model, step)
+        self.readings.append(reading)
+        write_page(self.run, self.settings.lang)
+        self.metrics.markdown(step, "microscope", as_markdown(reading, self.last_reading, self.settings.lang))
+        self.last_reading = reading
+
+    def _draw(self, step: int) -> None:
+        if not self.metrics.has_tensorboard:
+            return
+        device = next(self.model.parameters()).device
+        ids = self.rows.ids[:1].to(device)
+        maps = probe(self.model, ids, attention_rows=1).attention.cpu().numpy()
+        pictures = {f"attention/{layer:02d}": attention_picture(one) for layer, one in enumerate(maps)}
+        self.metrics.pictures(step, pictures)
+        self.metrics.heat_maps(step)
+
+    def _curvature(self) -> float:
+        device = next(self.model.parameters()).device
+        ids, targets, document = (None if p is None else p[:HESSIAN_ROWS].to(device) for p in self.rows)
+        assert ids is not None and targets is not None
+        gradient_of = loss_gradient(self.model, ids, targets, document)
+        return largest_eigenvalue(gradient_of, list(self.model.parameters()), iterations=HESSIAN_ITERATIONS)
+
+
+def overhead_percent(observing: float, training: float) -> float:
+    """Seconds of looking per 100 seconds of everything else."""
+    return 100 * observing / training if training > 0 else math.nan
+
+
+def token_counts(batches: Sequence[Batch], vocab_size: int) -> np.ndarray:
+    """(V,) how often each id is a target in some batches."""
+    ids = torch.cat([batch.targets[batch.targets != NO_TARGET] for batch in batches])
+    return torch.bincount(ids, minlength=vocab_size).numpy()

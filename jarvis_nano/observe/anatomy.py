@@ -7,7 +7,7 @@ stands in probe.py and heads.py. Training never comes through here.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -108,9 +108,8 @@ def attention_logits(q: Tensor, k: Tensor, visible: Tensor) -> Tensor:
     return logits.masked_fill_(~visible, HIDDEN)
 
 
-def looking_only(device: torch.device) -> AbstractContextManager[object]:
+@contextmanager
+def looking_only(device: torch.device) -> Iterator[None]:
     """No gradients, and no autocast: what is measured is float32 arithmetic wherever the weights are float32."""
-    with ExitStack() as stack:
-        stack.enter_context(torch.no_grad())
-        stack.enter_context(torch.autocast(device.type, enabled=False))
-        return stack.pop_all()
+    with torch.no_grad(), torch.autocast(device.type, enabled=False):
+        yield

@@ -63,14 +63,14 @@ def largest_eigenvalue(
             behind = _gradient_at(gradient_of, parameters, torch._foreach_sub(kept, torch._foreach_mul(v, step)))
             return list(torch._foreach_div(torch._foreach_sub(ahead, behind), 2 * step))
 
-        found, v = _power(hessian_times, start, iterations)
+        found = _power(hessian_times, start, iterations)
         if not found < 0:  # also NaN
             return found
 
         def shifted(v: Vector) -> Vector:
             return list(torch._foreach_add(hessian_times(v), torch._foreach_mul(v, -found)))
 
-        return found + _power(shifted, start, iterations)[0]
+        return found + _power(shifted, start, iterations)
 
 
 def loss_gradient(
@@ -94,15 +94,15 @@ def loss_gradient(
     return gradient_of
 
 
-def _power(times: Callable[[Vector], Vector], start: Vector, iterations: int) -> tuple[float, Vector]:
-    """The Rayleigh quotient after `iterations` products, and the vector it belongs to. Waits for a GPU once."""
+def _power(times: Callable[[Vector], Vector], start: Vector, iterations: int) -> float:
+    """The Rayleigh quotient after `iterations` products. Waits for a GPU once."""
     product = start
     for _ in range(iterations):
         length = _norm(product)
         v = list(torch._foreach_div(product, torch.where(length > 0, length, 1.0)))  # H = 0 gives 0, not 0 / 0
         product = times(v)
         quotient = torch.stack([(a * b).sum() for a, b in zip(v, product, strict=True)]).sum()
-    return quotient.item(), v
+    return quotient.item()
 
 
 def _norm(vector: Sequence[Tensor]) -> Tensor:
@@ -116,7 +116,7 @@ def _gradient_at(
         parameter.copy_(value)
         parameter.grad = None  # a gradient_of that calls backward() would add to the last one's
     with torch.enable_grad():
-        return [gradient.detach() for gradient in gradient_of()]
+        return [gradient.detach().clone() for gradient in gradient_of()]  # it may use its tensors again
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from jarvis_nano import kernels
 from jarvis_nano.errors import UserError
-from jarvis_nano.model import MLP, Attention, Transformer, linear, positions_in_document
+from jarvis_nano.model import MLP, Attention, Block, Transformer, linear, positions_in_document
 
 # Finite, so that a probability of 0 times its logarithm is 0; any real logit is far above it.
 HIDDEN = -1e30
@@ -58,6 +58,7 @@ def trace(model: Transformer, ids: Tensor, document: Tensor | None = None) -> It
     if model.config.positions == "learned":
         stream = stream + model.position_embedding(positions)
     for block in model.blocks:
+        assert isinstance(block, Block)
         q, k, v = _heads(block.attention, block.attention_norm(stream), positions)
         attended = kernels.causal_attention(q, k, v, document=document)
         attention_out = linear(attended.transpose(1, 2).reshape(stream.shape), block.attention.out)

@@ -18,7 +18,7 @@ from jarvis_nano.model import Transformer, linear
 from jarvis_nano.observe.anatomy import BlockTrace, attention_logits, looking_only, trace, visible_keys
 
 NO_TARGET = -100
-# A unit that lets through less than this share of what comes in, on every token, is dead.
+# A unit that lets through no more than this share of what comes in, on every token, is dead.
 DEAD_SHARE = 1e-3
 # The entropy of a query that sees few keys is small whatever the head does: such queries do not count.
 FEWEST_KEYS = 16
@@ -165,17 +165,18 @@ def _rms(x: Tensor) -> Tensor:
 def _dead_units(up: Tensor, units: Tensor, mlp: str) -> Tensor:
     """Which units are shut on every token: up (N, W) or (N, 2 W) before the non-linearity, units (N, W) -> (W,) bool.
 
-    Shut: the largest |unit| is at most DEAD_SHARE of the size of what the unit is made from, its RMS over the tokens
-    (GELU passes less than that below -3.1, SiLU below -6.9); ReLU² is compared with that size squared, SwiGLU with
-    gate times value. So a unit that is only small is alive, whatever its scale.
+    ReLU²: 0. The others never are: the largest |unit| is at most DEAD_SHARE of the size of what the unit is made from,
+    its RMS over the tokens, SwiGLU's gate times value (GELU passes less than that below -3.1, SiLU below -6.9). So a
+    unit that is only small is alive, whatever its scale.
     """
-    size = torch.linalg.vector_norm(up, dim=0) / math.sqrt(len(up))
+    largest = units.abs().amax(dim=0)
     if mlp == "relu2":
-        size = size.square()
-    elif mlp == "swiglu":
+        return largest == 0
+    size = torch.linalg.vector_norm(up, dim=0) / math.sqrt(len(up))
+    if mlp == "swiglu":
         gate, value = size.chunk(2)
         size = gate * value
-    return units.abs().amax(dim=0) <= DEAD_SHARE * size
+    return largest <= DEAD_SHARE * size
 
 
 def _counted_queries(visible: Tensor) -> Tensor:
@@ -186,7 +187,10 @@ def _counted_queries(visible: Tensor) -> Tensor:
 
 
 def _entropy(p: Tensor, log_p: Tensor, counted: Tensor) -> Tensor:
-    """-Σ p log p in nats, averaged over the queries that count: p, log_p (R, H, T, T), counted (1 or R, 1, T) -> (H,)."""
+    """-Σ p log p in nats, averaged over the queries that count.
+
+    p, log_p (R, H, T, T), counted (1 or R, 1, T) -> (H,).
+    """
     entropy = -(p * log_p).sum(dim=-1)  # (R, H, T)
     if len(counted) == 1:
         entropy = entropy.mean(dim=0, keepdim=True)

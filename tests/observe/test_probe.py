@@ -69,7 +69,8 @@ def by_hand(model: Transformer, ids: np.ndarray, document: np.ndarray | None = N
         if config.positions == "learned":
             x = x + weights["position_embedding.weight"][positions]
         for layer in range(config.n_layers):
-            here = {n.removeprefix(f"blocks.{layer}."): w for n, w in weights.items() if n.startswith(f"blocks.{layer}.")}
+            prefix = f"blocks.{layer}."
+            here = {name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)}
             parts = attention_by_hand(config, here, normed(config, x, here, "attention_norm"), positions, documents)
             x = x + parts["attention_out"]
             up = dense(normed(config, x, here, "mlp_norm"), here, "mlp.up")
@@ -156,7 +157,8 @@ def test_every_figure_is_that_of_a_numpy_forward(switches, packed):
     model = make(**switches)
     ids, document = some_ids(), documents() if packed else None
     found = probe(model, ids, document)
-    parts = by_hand(model, ids.numpy(), None if document is None else document.numpy())
+    numpy_document = None if document is None else document.numpy()
+    parts = by_hand(model, ids.numpy(), numpy_document)
 
     expected: dict[str, float] = {}
     for layer, here in enumerate(parts):
@@ -169,7 +171,7 @@ def test_every_figure_is_that_of_a_numpy_forward(switches, packed):
             "mlp_out_rms": np.sqrt((here["mlp_out"] ** 2).mean()),
             "activation_rms": np.sqrt((here["units"] ** 2).mean()),
             "activation_max": np.abs(here["units"]).max(),
-            "dead_neurons": 0.0,
+            "dead_neurons": dead_by_hand(model.config.mlp, here["up"], here["units"]),
         }
         expected |= {f"layers/{name}/{layer:02d}": value for name, value in figures.items()}
         for head in range(4):
@@ -188,13 +190,18 @@ def test_every_figure_is_that_of_a_numpy_forward(switches, packed):
         ("kurtosis_max", "layers/kurtosis", max),
     ):
         expected[f"probe/{summary}"] = reduce(v for tag, v in expected.items() if tag.startswith(figure + "/"))
-    expected |= lens_by_hand([here["lens"] for here in parts], ids.numpy(), None if document is None else document.numpy())
+    expected |= lens_by_hand([here["lens"] for here in parts], ids.numpy(), numpy_document)
 
     assert found.numbers.keys() == expected.keys()
     for tag, value in expected.items():
         assert found.numbers[tag] == pytest.approx(value, rel=1e-4, abs=1e-5), tag
     maps = np.stack([here["p"][0] for here in parts])
     np.testing.assert_allclose(found.attention.numpy(), maps, atol=2e-5)
+
+
+def dead_by_hand(kind, up, units) -> float:
+    """relu2: those that are 0 throughout. Of the others none is anywhere near shut on random weights."""
+    return float((units == 0).all(axis=(0, 1)).mean()) if kind == "relu2" else 0.0
 
 
 def lens_by_hand(logits, ids, document) -> dict[str, float]:
@@ -257,7 +264,7 @@ def test_units_that_never_open_are_dead_and_small_ones_are_not(mlp):
         model.blocks[1].mlp.up.bias[:12] = -100.0  # of SwiGLU: the gate's
         model.blocks[2].mlp.up.weight.mul_(1e-3)
         model.blocks[2].mlp.up.bias.mul_(1e-3)
-    numbers = probe(model, some_ids()).numbers
+    numbers = probe(model, some_ids(16, 32)).numbers  # many tokens, so that every other unit opens on some
     assert [numbers[f"layers/dead_neurons/{layer:02d}"] for layer in range(3)] == [0.0, 0.25, 0.0]
     assert numbers["probe/dead_neurons"] == 0.25
 

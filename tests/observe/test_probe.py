@@ -261,10 +261,12 @@ def test_where_later_blocks_add_nothing_the_prediction_is_there_after_the_first(
 def test_units_that_never_open_are_dead_and_small_ones_are_not(mlp):
     model = make(mlp=mlp, bias=True)
     with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith("bias"):
+                parameter.zero_()  # with 512 tokens: so that every unit opens on some
         model.blocks[1].mlp.up.bias[:12] = -100.0  # of SwiGLU: the gate's
         model.blocks[2].mlp.up.weight.mul_(1e-3)
-        model.blocks[2].mlp.up.bias.mul_(1e-3)
-    numbers = probe(model, some_ids(16, 32)).numbers  # many tokens, so that every other unit opens on some
+    numbers = probe(model, some_ids(16, 32)).numbers
     assert [numbers[f"layers/dead_neurons/{layer:02d}"] for layer in range(3)] == [0.0, 0.25, 0.0]
     assert numbers["probe/dead_neurons"] == 0.25
 

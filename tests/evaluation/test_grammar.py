@@ -1,6 +1,7 @@
 """Minimal pairs: what stands in the files, and that a pair is scored as a pencil would score it."""
 
 import difflib
+import json
 import math
 import re
 import unicodedata
@@ -13,7 +14,7 @@ import torch
 from jarvis_nano.config import ModelConfig
 from jarvis_nano.corpus import stories
 from jarvis_nano.errors import UserError
-from jarvis_nano.evaluation import grammar
+from jarvis_nano.evaluation import grammar, grammar_table
 from jarvis_nano.evaluation.grammar import Pair
 from jarvis_nano.model import Transformer
 
@@ -277,3 +278,38 @@ def test_pairs_longer_than_the_context_are_left_out_and_counted():
 def test_nothing_to_score_is_no_error():
     assert grammar.accuracy(Judge(lambda s: 0.0, context=2), Letters(), {"gender": PAIRS["gender"]}) == {}
     assert grammar.log_probabilities(Judge(lambda s: 0.0), Letters(), []) == []
+
+
+# -- the table of scripts/evaluate.py --grammar
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """Three pairs of two phenomena instead of all."""
+    pairs = {"gender": PAIRS["gender"][:2], "elision": PAIRS["elision"][:1]}
+    monkeypatch.setattr(grammar, "load", lambda: pairs)
+    return pairs
+
+
+def test_the_table_names_each_phenomenon_and_the_mean_is_over_phenomena(few, capsys):
+    bad = {few["gender"][0].bad, few["elision"][0].bad}
+    judge = Judge(lambda s: -1.0 if s in bad else 0.0)
+    grammar_table.show(judge, Letters(), as_json=True)
+    assert json.loads(capsys.readouterr().out) == {
+        "grammar": 0.875,  # gender: one right, one tie
+        "accuracy": {"gender": 0.75, "elision": 1.0},
+        "too_long": 0,
+    }
+    for lang, words in (("fr", ("Juste", "Élision")), ("en", ("Right", "Elision"))):
+        grammar_table.show(judge, Letters(), lang=lang)
+        out = capsys.readouterr().out
+        for word in (*words, "75%", "100%", "87.5%"):
+            assert word in out, out
+
+
+def test_the_table_says_what_did_not_fit(few, capsys):
+    lengths = sorted(max(len(pair.good), len(pair.bad)) for pairs in few.values() for pair in pairs)
+    grammar_table.show(Judge(lambda s: -1.0, context=lengths[1]), Letters(), lang="en")
+    assert "1 pairs are too long" in " ".join(capsys.readouterr().out.split())
+    with pytest.raises(UserError, match="no pair of sentences fits"):
+        grammar_table.show(Judge(lambda s: -1.0, context=3), Letters())

@@ -1,12 +1,13 @@
-"""How well a model knows a file: bits per byte of texts, or loss and right answers of instructions.
+"""How well a model knows a file: bits per byte of texts, or loss and right answers of instructions; or its grammar.
 
     python scripts/evaluate.py demo --data roman.txt
     python scripts/evaluate.py demo --data instructions.jsonl --json
+    python scripts/evaluate.py demo --grammar
 """
 
 import json
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -22,18 +23,26 @@ class Settings:
     """Name under runs/ (or $JARVIS_NANO_RUNS), or a folder."""
     data: tuple[str, ...] = ()
     """Texts (.txt, .jsonl, folders; also packed), or one .jsonl file of instructions."""
+    grammar: bool = False
+    """Score French grammar by pairs of sentences instead: needs no --data."""
     json: bool = False
     """Print one JSON object."""
+    lang: Literal["fr", "en"] = "fr"
+    """Language of the table of --grammar."""
 
 
 def run() -> None:
     settings = tyro.cli(Settings)
-    if not settings.data:
-        raise UserError("nothing to evaluate on: name files with --data")
+    if bool(settings.data) == settings.grammar:
+        raise UserError("nothing to evaluate on: name files with --data, or give --grammar; one of the two")
     runs.resolve(settings.run)
+    from jarvis_nano.evaluation import grammar_table
     from jarvis_nano.evaluation.files import evaluate_instructions, evaluate_texts, is_instructions
 
     model, tokenizer = runs.load(settings.run)
+    if settings.grammar:
+        grammar_table.show(model, tokenizer, lang=settings.lang, as_json=settings.json)
+        return
     if len(settings.data) == 1 and is_instructions(settings.data[0]):
         result = evaluate_instructions(model, tokenizer, settings.data[0])
     else:

@@ -87,6 +87,20 @@ def test_evaluate_gives_bits_per_byte(script):
     assert bits / found["bytes"] == pytest.approx(found["bits_per_byte"])
 
 
+def test_evaluate_takes_files_or_grammar_and_not_both(script):
+    refused(script("evaluate", "small"), "--data", "--grammar")
+    refused(script("evaluate", "small", "--grammar", "--data", "texte.txt"), "one of the two")
+
+
+def test_evaluate_scores_grammar_on_the_pairs_that_fit(script):
+    code, out, _ = script("evaluate", "small", "--grammar", "--json")
+    found = json.loads(out)
+    assert code == 0
+    assert found["too_long"] > 0  # a context of 32, and a tokenizer of few merges
+    assert all(0 <= share <= 1 for share in found["accuracy"].values())
+    assert found["grammar"] == pytest.approx(sum(found["accuracy"].values()) / len(found["accuracy"]))
+
+
 def test_a_tuned_run_can_be_evaluated_on_instructions(script):
     flags = ("--data", "ins.jsonl", "--run", "tuned", "--steps", "3", "--no-tensorboard")
     code, out, err = script("finetune", "small", *flags)

@@ -120,10 +120,8 @@ const changeOf = (p, i) => {
   return old === null || loss === null ? null : loss - old;
 };
 
-// A curve over the readings: x is log(1 + step), as far as they reach; the upright line marks the one shown.
-const places = readings.map(reading => Math.log1p(reading.step));
-const across = i => places.length < 2 || places.at(-1) === places[0] ? 500
-  : 1000 * (places[i] - places[0]) / (places.at(-1) - places[0]);
+// A curve over the readings, each as far from the next as on the slider; the upright line marks the one shown.
+const across = i => readings.length < 2 ? 500 : 1000 * i / (readings.length - 1);
 const curve = (svg, values, low, high, height) => {
   const y = value => height - 4 - (height - 8) * (value - low) / (high - low || 1);
   const points = values.map((value, i) => value === null ? "" : `${across(i)},${y(value)}`).join(" ");
@@ -131,11 +129,11 @@ const curve = (svg, values, low, high, height) => {
     draw("polyline", {points}));
 };
 
-const isAdded = () => view === "learnt" && before() >= 0;
+const isCompared = () => view === "learnt" && before() >= 0;
 const paint = (element, p, i) => {
-  const loss = readings[now].losses[p][i], change = isAdded() ? changeOf(p, i) : 0;
+  const loss = readings[now].losses[p][i], change = isCompared() ? changeOf(p, i) : 0;
   element.classList.toggle("none", loss === null || change === null);
-  element.classList.toggle("rose", isAdded() && change > 0.2);
+  element.classList.toggle("rose", isCompared() && change > 0.2);
   element.style.backgroundColor = loss === null || change === null ? ""
     : view === "surprise" ? ofLoss(loss) : ofChange(change);
 };
@@ -207,9 +205,8 @@ const show = () => {
   const known = means.filter(value => value !== null), low = Math.min(...known), high = Math.max(...known);
   curve(at("curve"), means, low, high, 60);
   at("curve-top").textContent = readings.length > 1 && known.length ? say.curve + " · " + number(high, 2) : "";
-  const isCompared = view === "learnt" && before() >= 0;
   at("status").textContent = means[now] === null ? fill(say.step, {step}) + " · " + say.no_number
-    : isCompared ? fill(say.change, {before: number(readings[before()].step, 0), step, loss,
+    : isCompared() ? fill(say.change, {before: number(readings[before()].step, 0), step, loss,
       from: number(means[before()], 2), change: signed(means[now] - means[before()])})
     : fill(say.status, {step, loss, one_in: oneIn(means[now])});
   const isEmpty = view === "learnt" && before() < 0;
@@ -230,14 +227,14 @@ const describe = element => {
   const line = text => lines.push(make("div", {textContent: text}));
   if (loss === null) line(say.no_number);
   else {
-    if (isAdded() && changeOf(p, i) !== null)
+    if (isCompared() && changeOf(p, i) !== null)
       line(`${number(readings[before()].losses[p][i], 2)} → ${fill(say.nats, {loss: number(loss, 2)})} `
         + `(${signed(changeOf(p, i))})`);
     else line(fill(say.nats, {loss: number(loss, 2)}));
     line(oneIn(loss));
     line(rank === 1 ? say.guessed : rank === 2 ? say.rank_2 : fill(say.rank, {n: number(rank - 1, 0)}));
   }
-  if (isAdded()) line(fill(say.guess_before, {guess: quoted(words[readings[before()].guesses[p][i]])}));
+  if (isCompared()) line(fill(say.guess_before, {guess: quoted(words[readings[before()].guesses[p][i]])}));
   if (rank !== 1) line(fill(say.guess, {guess: quoted(guess)}));
   if (readings.length > 1) {
     const svg = draw("svg", {viewBox: "0 0 1000 44", preserveAspectRatio: "none"});

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -96,7 +97,7 @@ def choose_passages(held_out: Shards, *, n: int = 4, length: int = 96) -> list[n
     """
     total = len(held_out)
     bounds = [total * k // n for k in range(n + 1)]
-    found = [_passage_from(held_out, start, stop, length) for start, stop in zip(bounds, bounds[1:], strict=False)]
+    found = [_passage_from(held_out, start, stop, length) for start, stop in pairwise(bounds)]
     return [ids for ids in found if len(ids)]
 
 
@@ -119,5 +120,6 @@ def _beginnings(held_out: Shards, start: int, stop: int) -> Iterator[int]:
     if start == 0 and stop:
         yield 0
     before = max(start - 1, 0)
-    ends = np.flatnonzero(held_out.read(before, stop - 1 - before) == held_out.end_id) if stop > before + 1 else []
-    yield from (before + int(end) + 1 for end in ends)
+    if stop > before + 1:
+        ends = np.flatnonzero(held_out.read(before, stop - 1 - before) == held_out.end_id)
+        yield from (before + int(end) + 1 for end in ends)

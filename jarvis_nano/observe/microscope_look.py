@@ -92,8 +92,8 @@ const oneIn = loss => {
 const visible = text => text.replace(/ /g, "␣").replace(/\\r?\\n/g, "↵").replace(/\\t/g, "⇥");
 const quoted = text => lang === "fr" ? "«\\u00a0" + visible(text) + "\\u00a0»" : "“" + visible(text) + "”";
 const mix = (stops, x) => {
-  const high = Math.max(1, stops.findIndex(([place]) => place >= x)), [a, from] = stops[high - 1], [b, to] = stops[high];
-  const share = (x - a) / (b - a);
+  const high = Math.max(1, stops.findIndex(([place]) => place >= x));
+  const [a, from] = stops[high - 1], [b, to] = stops[high], share = (x - a) / (b - a);
   return `rgb(${from.map((value, i) => Math.round(value + (to[i] - value) * share)).join(",")})`;
 };
 const ofLoss = loss => mix(SURPRISE, Math.min(1, loss / WORST));

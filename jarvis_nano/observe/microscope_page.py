@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 import json
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,8 @@ MOST_READINGS = 60
 _SAY = {
     "fr": {
         "title": "Le microscope de la perte",
-        "lead": "Des textes que le modèle n'a jamais appris, token par token. Avant chaque token, le modèle a parié sur "
-        "la suite ; la couleur dit à quel point le vrai token l'a surpris. Ce sont les mêmes textes à chaque "
+        "lead": "Des textes que le modèle n'a jamais appris, token par token. Avant chaque token, le modèle a parié "
+        "sur la suite ; la couleur dit à quel point le vrai token l'a surpris. Ce sont les mêmes textes à chaque "
         "évaluation : faites glisser le curseur pour remonter le temps.",
         "surprise": "La surprise",
         "learnt": "Ce qui a été appris depuis la dernière fois",
@@ -67,8 +68,8 @@ _SAY = {
     },
     "en": {
         "title": "The loss microscope",
-        "lead": "Texts that the model never learnt from, token by token. Before each token the model made a bet on what "
-        "comes next; the colour shows how much the true token surprised it. The texts are the same at every "
+        "lead": "Texts that the model never learnt from, token by token. Before each token the model made a bet on "
+        "what comes next; the colour shows how much the true token surprised it. The texts are the same at every "
         "evaluation: move the slider to go back in time.",
         "surprise": "The surprise",
         "learnt": "What was learnt since the last time",
@@ -183,11 +184,12 @@ def spread(readings: Sequence[Reading], most: int = MOST_READINGS) -> list[Readi
     if len(readings) <= most:
         return list(readings)
     places = [math.log1p(reading.step) for reading in readings]
-    chosen, at = {0, len(readings) - 2, len(readings) - 1}, 0
-    for k in range(most - 1):
-        wanted = places[0] + (places[-1] - places[0]) * k / (most - 2)
-        while at + 1 < len(places) and abs(places[at + 1] - wanted) <= abs(places[at] - wanted):
-            at += 1
+    last = len(readings) - 2
+    chosen, at = {0, last, last + 1}, 0
+    for left in range(most - 3, 0, -1):
+        # Equal steps over what is left: the log's wide gaps at the beginning cost nothing of the number in the end.
+        wanted = places[at] + (places[last] - places[at]) / (left + 1)
+        at = min(max(at + 1, bisect_left(places, wanted)), last)
         chosen.add(at)
     return [readings[i] for i in sorted(chosen)]
 

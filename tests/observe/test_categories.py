@@ -113,10 +113,10 @@ def test_counts_that_do_not_fit_are_refused(counts):
 
 def test_a_trained_french_tokenizer_has_its_elisions_and_accents(tmp_path):
     text = "Qu'il aille à l'école, l’été : c'est là qu'il va. Lorsqu'elle vient, l'œuvre est prête. " * 3
-    tokenizer = train_tokenizer([text], tmp_path, vocab_size=330).tokenizer
+    tokenizer = train_tokenizer([text], tmp_path, vocab_size=316).tokenizer
     names, members = categories.table(tokenizer)
     found = {name: {tokenizer.piece(int(i)) for i in np.flatnonzero(members[:, names.index(name)])} for name in names}
-    assert {" l'", " qu'", "c'"} & found["elision"] == {" l'", " qu'"} | ({"c'"} & found["elision"])
+    assert {" l'", " qu'"} <= found["elision"]
     assert all(piece[-1] in "'’" for piece in found["elision"])
     assert found["digits"] == set("0123456789")
     assert {"à", "é"} <= {piece.strip()[0] for piece in found["accents"]}
@@ -189,7 +189,8 @@ def test_sums_of_another_vocabulary_are_refused():
 
 def test_categories_and_readings_leave_torch_alone():
     program = (
-        "import sys, jarvis_nano.observe.categories, jarvis_nano.observe.readings, jarvis_nano.observe.microscope_page, "
-        "jarvis_nano.observe.microscope_text; assert not {'torch', 'tensorboard'} & set(sys.modules)"
+        "import sys, jarvis_nano.observe.categories, jarvis_nano.observe.readings; "
+        "import jarvis_nano.observe.microscope_page, jarvis_nano.observe.microscope_text; "
+        "assert not {'torch', 'tensorboard'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -24,8 +24,7 @@ button:disabled { color: #bbb; cursor: default; }
 #curve { display: block; width: calc(100% - 16px); margin: 0 8px; height: 60px; cursor: pointer; }
 #curve polyline { fill: none; stroke: var(--accent); stroke-width: 2; vector-effect: non-scaling-stroke; }
 #curve line { stroke: #c9772b; stroke-width: 2; vector-effect: non-scaling-stroke; }
-#curve-top, #curve-bottom { position: absolute; right: 10px; font-size: 0.75rem; color: var(--soft); }
-#curve-top { top: -4px; }
+#curve-top { position: absolute; right: 10px; top: -4px; font-size: 0.75rem; color: var(--soft); }
 #when { display: block; width: 100%; margin: 2px 0 0; accent-color: var(--accent); }
 #status { margin: 8px 0 10px; font-size: 1.05rem; font-weight: 600; font-variant-numeric: tabular-nums; }
 #views { display: flex; flex-wrap: wrap; gap: 8px; align-items: center; }
@@ -42,8 +41,8 @@ button:disabled { color: #bbb; cursor: default; }
 .passage h2 span { font-weight: 400; color: var(--soft); font-size: 0.9rem; font-variant-numeric: tabular-nums; }
 .passage p { margin: 0; font: 1.12rem/2 Charter, "Bitstream Charter", Georgia, "Noto Serif", "DejaVu Serif", serif;
   white-space: pre-wrap; overflow-wrap: anywhere; }
-.t { padding: 3px 0; border-radius: 3px; box-decoration-break: clone; -webkit-box-decoration-break: clone;
-  box-shadow: inset -1px 0 0 rgba(0, 0, 0, 0.07); cursor: default; }
+.t { padding: 3px 1px; margin: 0 -1px; border-radius: 3px; box-decoration-break: clone; -webkit-box-decoration-break: clone;
+  box-shadow: inset 0 -1px 0 rgba(0, 0, 0, 0.08), inset -1px 0 0 rgba(255, 255, 255, 0.7); cursor: default; }
 .t:hover, .t.on { outline: 2px solid var(--accent); }
 .t.rose { text-decoration: underline dotted #a33 2px; text-underline-offset: 4px; }
 .t.none { background: repeating-linear-gradient(45deg, #ddd 0 4px, #bbb 4px 8px); }
@@ -133,20 +132,21 @@ const isCompared = () => view === "learnt" && before() >= 0;
 const paint = (element, p, i) => {
   const loss = readings[now].losses[p][i], change = isCompared() ? changeOf(p, i) : 0;
   element.classList.toggle("none", loss === null || change === null);
-  element.classList.toggle("rose", isCompared() && change > 0.2);
+  element.classList.toggle("rose", isCompared() && change > 0.5);
   element.style.backgroundColor = loss === null || change === null ? ""
     : view === "surprise" ? ofLoss(loss) : ofChange(change);
 };
+// A token's element, after its leading space: coloured, that would hang over the ends of lines.
 const token = (p, i, text) => {
-  const element = make("span", {className: "t"});
-  for (const part of text.split(/(\\r?\\n)/)) {
+  const element = make("span", {className: "t"}), [, space, body] = text.match(/^( ?)([^]*)$/);
+  for (const part of (body || space).split(/(\\r?\\n)/)) {
     if (/\\n/.test(part)) element.append(make("span", {className: "mark", textContent: "↵"}));
     element.append(part);
   }
   paint(element, p, i);
   element.dataset.p = p;
   element.dataset.i = i;
-  return element;
+  return body ? [space, element] : [element];
 };
 
 const legend = () => {
@@ -156,11 +156,9 @@ const legend = () => {
   const bar = make("div", {className: "bar"}), ticks = make("div", {className: "ticks"});
   bar.style.background = `linear-gradient(to right, ${stops.join(",")})`;
   const marks = isChange
-    ? [[0, fill(say.times_more, {n: 10})], [0.5 - 0.5 * Math.log(3) / MOST_CHANGE, fill(say.times_more, {n: 3})],
-      [0.5, say.same], [0.5 + 0.5 * Math.log(3) / MOST_CHANGE, fill(say.times_less, {n: 3})],
-      [1, fill(say.times_less, {n: 10})]].map(([x, text]) => [x, text, signed((2 * x - 1) * MOST_CHANGE) + " nats"])
-    : [1, 10, 100, 1000, 10000].map(n => [Math.log(n) / WORST, n === 1 ? say.expected
-      : n === 10000 ? say.surprised + " · 1/" + number(n, 0) : "1/" + number(n, 0),
+    ? [[0, fill(say.times_more, {n: 10})], [0.5 - 0.5 * Math.log(3) / MOST_CHANGE, "3 ×"], [0.5, say.same],
+      [0.5 + 0.5 * Math.log(3) / MOST_CHANGE, "3 ×"], [1, fill(say.times_less, {n: 10})]].map(([x, text]) => [x, text, signed((2 * x - 1) * MOST_CHANGE) + " nats"])
+    : [1, 10, 100, 1000, 10000].map(n => [Math.log(n) / WORST, n === 1 ? say.expected : "1/" + number(n, 0),
       fill(say.nats, {loss: number(Math.log(n), 1)})]);
   for (const [x, upper, lower] of marks) {
     const mark = make("span", {textContent: upper + "\\n" + lower});
@@ -186,7 +184,7 @@ const list = () => {
     const words_of = (from, to) => texts[p].slice(Math.max(0, from), to).join("").replace(/\\s+/g, " ");
     const {losses, guesses} = readings[now], old = isChange ? readings[before()] : null;
     table.append(make("tr", {},
-      make("td", {className: "context"}, (i > 9 ? "… " : "") + words_of(i - 9, i), token(p, i, texts[p][i]),
+      make("td", {className: "context"}, (i > 9 ? "… " : "") + words_of(i - 9, i), ...token(p, i, texts[p][i]),
         words_of(i + 1, i + 6) + (i + 6 < texts[p].length ? " …" : "")),
       make("td", {className: "n", textContent: (old ? number(old.losses[p][i], 2) + " → " : "")
         + number(losses[p][i], 2)}),
@@ -204,7 +202,7 @@ const show = () => {
   at("against-label").hidden = view === "surprise";
   const known = means.filter(value => value !== null), low = Math.min(...known), high = Math.max(...known);
   curve(at("curve"), means, low, high, 60);
-  at("curve-top").textContent = readings.length > 1 && known.length ? say.curve + " · " + number(high, 2) : "";
+  at("curve-top").textContent = fill(say.curve, {from: number(means[0], 2), to: number(means.at(-1), 2)});
   at("status").textContent = means[now] === null ? fill(say.step, {step}) + " · " + say.no_number
     : isCompared() ? fill(say.change, {before: number(readings[before()].step, 0), step, loss,
       from: number(means[before()], 2), change: signed(means[now] - means[before()])})
@@ -213,7 +211,7 @@ const show = () => {
   at("passages").replaceChildren(...texts.map((passage, p) => make("section", {className: "passage"},
     make("h2", {}, fill(say.passage, {n: p + 1}),
       make("span", {textContent: fill(say.mean, {loss: number(mean([reading.losses[p]]), 2)})})),
-    make("p", {}, ...passage.map((text, i) => token(p, i, text))))));
+    make("p", {}, ...passage.flatMap((text, i) => token(p, i, text))))));
   legend();
   if (isEmpty) at("list").replaceChildren(make("p", {textContent: say.only_one}));
   else list();

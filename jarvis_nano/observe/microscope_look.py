@@ -41,9 +41,10 @@ button:disabled { color: #bbb; cursor: default; }
 .passage h2 span { font-weight: 400; color: var(--soft); font-size: 0.9rem; font-variant-numeric: tabular-nums; }
 .passage p { margin: 0; font: 1.12rem/2 Charter, "Bitstream Charter", Georgia, "Noto Serif", "DejaVu Serif", serif;
   white-space: pre-wrap; overflow-wrap: anywhere; }
-.t { padding: 3px 1px; margin: 0 -1px; border-radius: 3px; box-decoration-break: clone; -webkit-box-decoration-break: clone;
+.t { padding: 3px 1px; margin: 0 -1px; border-radius: 3px;
+  box-decoration-break: clone; -webkit-box-decoration-break: clone;
   box-shadow: inset 0 -1px 0 rgba(0, 0, 0, 0.08), inset -1px 0 0 rgba(255, 255, 255, 0.7); cursor: default; }
-.t:hover, .t.on { outline: 2px solid var(--accent); }
+.t:hover { outline: 2px solid var(--accent); }
 .t.rose { text-decoration: underline dotted #a33 2px; text-underline-offset: 4px; }
 .t.none { background: repeating-linear-gradient(45deg, #ddd 0 4px, #bbb 4px 8px); }
 .mark { color: #a09a92; }
@@ -64,6 +65,12 @@ footer { margin-top: 26px; color: var(--soft); font-size: 0.88rem; max-width: 58
 #tip polyline { fill: none; stroke: #ffcf70; stroke-width: 2; vector-effect: non-scaling-stroke; }
 #tip line { stroke: #fff; stroke-width: 1; vector-effect: non-scaling-stroke; opacity: 0.6; }
 [hidden] { display: none !important; }
+@media (max-width: 640px) {
+  body { padding: 18px 14px 32px; }
+  #controls { position: static; }
+  #curve-top, #legend .ticks span:nth-child(even) { display: none; }
+  th, td { padding: 6px; }
+}
 """
 
 SCRIPT = """
@@ -82,7 +89,7 @@ let now = readings.length - 1, view = "surprise", against = "previous", timer = 
 const fill = (text, values) => text.replace(/\\{(\\w+)\\}/g, (_, name) => values[name]);
 const number = (value, digits) => value === null ? "–" : value.toLocaleString(lang,
   {minimumFractionDigits: digits, maximumFractionDigits: digits});
-const signed = value => (value > 0 ? "+" : value < 0 ? "−" : "") + number(Math.abs(value), 2);
+const signed = value => value === null ? "–" : (value > 0 ? "+" : value < 0 ? "−" : "") + number(Math.abs(value), 2);
 const oneIn = loss => {
   const n = Math.exp(loss);
   if (n > 1e6) return say.one_in_many;
@@ -157,7 +164,8 @@ const legend = () => {
   bar.style.background = `linear-gradient(to right, ${stops.join(",")})`;
   const marks = isChange
     ? [[0, fill(say.times_more, {n: 10})], [0.5 - 0.5 * Math.log(3) / MOST_CHANGE, "3 ×"], [0.5, say.same],
-      [0.5 + 0.5 * Math.log(3) / MOST_CHANGE, "3 ×"], [1, fill(say.times_less, {n: 10})]].map(([x, text]) => [x, text, signed((2 * x - 1) * MOST_CHANGE) + " nats"])
+      [0.5 + 0.5 * Math.log(3) / MOST_CHANGE, "3 ×"],
+      [1, fill(say.times_less, {n: 10})]].map(([x, text]) => [x, text, signed((2 * x - 1) * MOST_CHANGE) + " nats"])
     : [1, 10, 100, 1000, 10000].map(n => [Math.log(n) / WORST, n === 1 ? say.expected : "1/" + number(n, 0),
       fill(say.nats, {loss: number(Math.log(n), 1)})]);
   for (const [x, upper, lower] of marks) {
@@ -203,10 +211,11 @@ const show = () => {
   const known = means.filter(value => value !== null), low = Math.min(...known), high = Math.max(...known);
   curve(at("curve"), means, low, high, 60);
   at("curve-top").textContent = fill(say.curve, {from: number(means[0], 2), to: number(means.at(-1), 2)});
-  at("status").textContent = means[now] === null ? fill(say.step, {step}) + " · " + say.no_number
-    : isCompared() ? fill(say.change, {before: number(readings[before()].step, 0), step, loss,
-      from: number(means[before()], 2), change: signed(means[now] - means[before()])})
-    : fill(say.status, {step, loss, one_in: oneIn(means[now])});
+  const old = isCompared() ? means[before()] : null, isNumber = means[now] !== null;
+  const status = isCompared() ? fill(say.change, {before: number(readings[before()].step, 0), step, loss,
+    from: number(old, 2), change: signed(old === null || !isNumber ? null : means[now] - old)})
+    : isNumber ? fill(say.status, {step, loss, one_in: oneIn(means[now])}) : fill(say.step, {step});
+  at("status").textContent = status + (isNumber ? "" : " · " + say.no_number);
   const isEmpty = view === "learnt" && before() < 0;
   at("passages").replaceChildren(...texts.map((passage, p) => make("section", {className: "passage"},
     make("h2", {}, fill(say.passage, {n: p + 1}),

@@ -5,16 +5,14 @@ Not for evaluating anything: the numbers come from the caller. In a distributed 
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from jarvis_nano.errors import UserError
+from jarvis_nano.observe.lines import JsonLines, read_lines
 
 if TYPE_CHECKING:
     import torch
@@ -35,8 +33,8 @@ class Metrics:
         """Open the run's files for appending, mending a half-written last line; makes the folder if it is missing."""
         run_dir = Path(run_dir)
         run_dir.mkdir(parents=True, exist_ok=True)
-        self._metrics = _JsonLines(run_dir / "metrics.jsonl")
-        self._samples = _JsonLines(run_dir / "samples.jsonl")
+        self._metrics = JsonLines(run_dir / "metrics.jsonl")
+        self._samples = JsonLines(run_dir / "samples.jsonl")
         self._events: EventFile | None = None
         if tensorboard:
             from jarvis_nano.observe.events import EventFile  # here: it costs 0.3 s that --no-tensorboard need not pay
@@ -107,13 +105,13 @@ def read_metrics(run_dir: str | Path) -> list[dict[str, float]]:
 
     A half-written last line is left out. UserError if the file is missing or another line is damaged.
     """
-    rows = _read(Path(run_dir) / "metrics.jsonl")
+    rows = read_lines(Path(run_dir) / "metrics.jsonl")
     return [{tag: math.nan if value is None else value for tag, value in row.items()} for row in rows]
 
 
 def read_samples(run_dir: str | Path) -> list[dict[str, Any]]:
     """The texts of a run, oldest first: `{"step", "time", "tag", "text"}` each. UserError as for read_metrics."""
-    return _read(Path(run_dir) / "samples.jsonl")
+    return read_lines(Path(run_dir) / "samples.jsonl")
 
 
 def series(rows: list[dict[str, float]], tag: str) -> tuple[list[int], list[float]]:
@@ -122,91 +120,8 @@ def series(rows: list[dict[str, float]], tag: str) -> tuple[list[int], list[floa
     return [step for step, _ in points], [value for _, value in points]
 
 
-class _JsonLines:
-    """A file of one JSON object a line, each with a step, appended to with one write a line."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file = self._open()
-
-    def _open(self) -> Any:
-        """The file, opened for appending, after what a killed process left half written is cut off."""
-        if self._path.exists():
-            data = self._path.read_bytes()
-            whole = _whole_lines(data)
-            if whole != data:
-                self._replace(whole)
-        # Unbuffered: a line is one write(2), whole in the file when append() returns.
-        return self._path.open("ab", buffering=0)
-
-    def append(self, row: dict[str, Any]) -> None:
-        line = json.dumps(row, ensure_ascii=False, allow_nan=False).encode() + b"\n"
-        try:
-            while line:  # a write to a disk about to be full may be short; the next one says so
-                line = line[self._file.write(line) :]
-        except OSError as error:
-            error.filename = str(self._path)  # write(2) does not know the name; the user needs it
-            raise
-
-    def truncate(self, step: int) -> None:
-        rows = _parse(self._path, self._path.read_bytes())
-        if all(row["step"] <= step for _, row in rows):
-            return
-        self._file.close()
-        self._replace(b"".join(line for line, row in rows if row["step"] <= step))
-        self._file = self._open()
-
-    def _replace(self, data: bytes) -> None:
-        beside = self._path.with_name(self._path.name + ".part")
-        with beside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(self._path)
-
-    def close(self) -> None:
-        self._file.close()
-
-
 def _strict(value: Any, number: float) -> int | float | None:
     """A number as strict JSON can hold it: whole numbers stay whole, NaN and infinities become null."""
     if isinstance(value, int):
         return int(value)
     return number if math.isfinite(number) else None
-
-
-def _whole_lines(data: bytes) -> bytes:
-    """`data` without a half-written last line; a last line that only lacks its newline gets it."""
-    head, newline, tail = data.rpartition(b"\n")
-    if not tail:
-        return data
-    try:
-        json.loads(tail)
-    except ValueError:
-        return head + newline
-    return data + b"\n"
-
-
-def _parse(path: Path, data: bytes) -> list[tuple[bytes, dict[str, Any]]]:
-    """Every whole line with the object it holds. UserError where a line is not an object with a step."""
-    parsed = []
-    for number, line in enumerate(_whole_lines(data).splitlines(keepends=True), start=1):
-        try:
-            row = json.loads(line)
-            if not isinstance(row["step"], int):
-                raise TypeError
-        except (ValueError, KeyError, TypeError):
-            raise UserError(
-                f"{path}, line {number}: found {line[:60]!r}, expected one JSON object with a whole number `step`; "
-                "delete that line and run again"
-            ) from None
-        parsed.append((line, row))
-    return parsed
-
-
-def _read(path: Path) -> list[dict[str, Any]]:
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise UserError(f"no {path.name} in {path.parent}; give the folder of a run, such as runs/demo") from None
-    return [row for _, row in _parse(path, data)]

@@ -47,6 +47,7 @@ GROUPS: dict[str, tuple[str, str]] = {
     "french": ("Le français, catégorie par catégorie", "French, category by category"),
     "grammar": ("La grammaire", "Grammar"),
     "machine": ("La machine", "The machine"),
+    "other": ("Autres mesures", "Other measurements"),
 }
 
 # (tag or family, group, unit, logarithmic,
@@ -86,6 +87,10 @@ _TABLE = (
      "Apprentissage en contexte", "In-context learning",
      "Perte en fin de contexte moins perte au début : plus c'est négatif, mieux le contexte sert.",
      "Loss late in the context minus loss early: the more negative, the better the context is used."),
+    ("train/unigram_loss", "learning", "nats", False,
+     "Perte sans contexte", "Loss without context",
+     "Perte de qui ne connaît que la fréquence de chaque token : le premier palier à dépasser.",
+     "Loss of one who knows nothing but each token's frequency: the first plateau to get past."),
     ("positions/loss", "learning", "nats", False,
      "Perte selon la position", "Loss by position",
      "Une ligne par position dans le contexte : elle baisse quand le modèle se sert de ce qui précède.",
@@ -300,16 +305,15 @@ def split(tag: str) -> tuple[str, str] | None:
     """(family, member) of a tag with two or more slashes; None for a curve of its own."""
     if tag.count("/") < 2:
         return None
-    head, *rest = tag.split("/", 2)
-    # Two parts name the family; the names of parameters have dots, but a member may hold a slash of its own.
-    return f"{head}/{rest[0]}", rest[1]
+    head, name, member = tag.split("/", 2)  # a member may hold slashes of its own
+    return f"{head}/{name}", member
 
 
 def describe(tag: str) -> Tag:
-    """The description of a curve, a family or one of a family's members; a tag that is not in the table names itself."""
+    """The description of a curve, a family or a family's member; a tag that is not in the table names itself."""
     parts = split(tag)
     name = parts[0] if parts else tag
-    return TAGS.get(name) or Tag(name, "learning", "", (name, name), ("", ""))
+    return TAGS.get(name) or Tag(name, "other", "", (name, name), ("", ""))
 
 
 def member_title(member: str, lang: Lang = "fr") -> str:

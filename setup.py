@@ -211,7 +211,11 @@ def main() -> None:
     setup(
         packages=packages(),
         package_dir={"jarvis_nano": "jarvis_nano", "jarvis_nano.kernels": "kernels"},
-        package_data={"jarvis_nano": ["*.pyi", "py.typed"], "jarvis_nano.kernels": ["*.json"]},
+        package_data={
+            "jarvis_nano": ["*.pyi", "py.typed"],
+            "jarvis_nano.observe.report": ["*.css", "*.js"],
+            "jarvis_nano.kernels": ["*.json"],
+        },
         ext_modules=extensions,
         cmdclass={"build_ext": command},
         setup_requires=[] if present else [TORCH],

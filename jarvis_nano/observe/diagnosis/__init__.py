@@ -62,8 +62,8 @@ class Diagnosis:
     def line(self, finding: Finding) -> str:
         """The finding as a line for the console, in this diagnosis' language."""
         kind = SEVERITIES[finding.severity][self.lang == "en"]
-        step = "pas" if self.lang == "fr" else "step"
-        return f"{kind}, {step} {finding.last_step} : {finding.text(self.lang)}"
+        step, colon = ("pas", " : ") if self.lang == "fr" else ("step", ": ")
+        return f"{kind}, {step} {finding.last_step}{colon}{finding.text(self.lang)}"
 
 
 def diagnose(rows: Iterable[Mapping[str, float]], config: TrainConfig, model: ModelConfig) -> list[Finding]:

@@ -45,7 +45,8 @@ class Finding:
 
     def text(self, lang: Lang = "fr") -> str:
         """What is seen, since when, and what to try: one or two sentences."""
-        return f"{self.seen(lang)} : {self.remedy(lang)}." if lang == "fr" else f"{self.seen(lang)}: {self.remedy(lang)}."
+        colon = " : " if lang == "fr" else ": "
+        return f"{self.seen(lang)}{colon}{self.remedy(lang)}."
 
     def seen(self, lang: Lang = "fr") -> str:
         return self._fill(TEXTS[self.rule].seen[lang == "en"], lang)

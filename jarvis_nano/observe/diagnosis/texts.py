@@ -78,10 +78,10 @@ TEXTS: dict[str, Text] = {
     "rate_too_high": Text(
         ("Taux d'apprentissage trop grand", "Learning rate too high"),
         (
-            "Chaque pas change les poids de {value} (sain : environ 0,001) et la perte n'en profite pas, depuis "
-            "{steps} pas",
-            "Each step changes the weights by {value} (healthy: about 0.001) and the loss does not profit, for "
-            "{steps} steps",
+            "Depuis {steps} pas, chaque pas change les poids d'une part de {value} (sain : autour de 0,001, moins de "
+            "{threshold} au début)",
+            "For {steps} steps, each step has changed the weights by a share of {value} (healthy: around 0.001, less "
+            "than {threshold} early on)",
         ),
         (
             "divisez le taux d'apprentissage par 3 ou par 10",
@@ -91,9 +91,10 @@ TEXTS: dict[str, Text] = {
     "no_warmup": Text(
         ("Départ sans échauffement", "Start without warm-up"),
         (
-            "La perte a sauté à {value} dans les premiers pas, au-dessus du hasard ({threshold}), et il n'y a pas "
-            "d'échauffement",
-            "The loss jumped to {value} in the first steps, above chance ({threshold}), and there is no warm-up",
+            "Les premiers pas sont trop grands et il n'y a pas d'échauffement : {tag} vaut {value} au pas {since}, "
+            "au-dessus de {threshold}",
+            "The first steps are too large and there is no warm-up: {tag} is {value} at step {since}, above "
+            "{threshold}",
         ),
         (
             "donnez à --warmup de 0,02 à 0,1, ou baissez le taux d'apprentissage",
@@ -103,10 +104,10 @@ TEXTS: dict[str, Text] = {
     "rate_too_low": Text(
         ("Taux d'apprentissage trop petit", "Learning rate too low"),
         (
-            "Chaque pas ne change les poids que de {value} (sain : environ 0,001) et la perte ne bouge plus depuis "
-            "{steps} pas",
-            "Each step changes the weights by only {value} (healthy: about 0.001) and the loss has not moved for "
-            "{steps} steps",
+            "Chaque pas ne change les poids que d'une part de {value} (sain : autour de 0,001) et la perte ne bouge "
+            "plus depuis {steps} pas",
+            "Each step changes the weights by a share of only {value} (healthy: around 0.001) and the loss has not "
+            "moved for {steps} steps",
         ),
         (
             "multipliez le taux d'apprentissage par 10, puis affinez",

@@ -214,6 +214,7 @@ def main() -> None:
         package_data={
             "jarvis_nano": ["*.pyi", "py.typed"],
             "jarvis_nano.evaluation": ["minimal_pairs/*.tsv"],
+            "jarvis_nano.observe.report": ["*.css", "*.js"],
             "jarvis_nano.kernels": ["*.json"],
         },
         ext_modules=extensions,

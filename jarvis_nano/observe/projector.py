@@ -35,10 +35,11 @@ def write_projector(folder: str | Path, weight: torch.Tensor | np.ndarray, label
     # Two columns, for of one alone TensorBoard takes the heading for a token.
     rows = ["token\tid", *(f"{label_of(label)}\t{index}" for index, label in enumerate(labels[:MAX_ROWS]))]
     _replace(folder / "projector" / "labels.tsv", "".join(row + "\n" for row in rows).encode())
-    data, name = matrix.tobytes(), "tokens.bytes"
+    data, name, other = matrix.tobytes(), "tokens.bytes", "tokens.tsv"
     if _looks_like_text(data):
+        name, other = other, name
         lines = ("\t".join(f"{value:.9g}" for value in row) + "\n" for row in matrix.tolist())
-        data, name = "".join(lines).encode(), "tokens.tsv"
+        data = "".join(lines).encode()
     _replace(folder / "projector" / name, data)
     config = (
         'embeddings {\n  tensor_name: "token_embedding"\n'
@@ -46,6 +47,7 @@ def write_projector(folder: str | Path, weight: torch.Tensor | np.ndarray, label
         f"  tensor_shape: {matrix.shape[0]}\n  tensor_shape: {matrix.shape[1]}\n}}\n"
     )
     _replace(folder / "projector_config.pbtxt", config.encode())
+    (folder / "projector" / other).unlink(missing_ok=True)
 
 
 def label_of(token: str) -> str:

@@ -9,27 +9,26 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from tensorboard.compat.proto.event_pb2 import Event, SessionLog
 from tensorboard.compat.proto.histogram_pb2 import HistogramProto
-from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
-from tensorboard.plugins.custom_scalar import layout_pb2
-from tensorboard.plugins.custom_scalar import metadata as custom_scalar
+from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.plugins.text import metadata as text_plugin
 from tensorboard.summary.writer.record_writer import RecordWriter
 from tensorboard.util.tensor_util import make_tensor_proto
+
+from jarvis_nano.observe import hparams
+from jarvis_nano.observe.layout import layout
+from jarvis_nano.observe.tags import Lang, split
 
 if TYPE_CHECKING:
     import torch
 
 N_BUCKETS = 64
-
-# Charts that hold two curves at once, on TensorBoard's page "Custom Scalars".
-CHARTS = {"loss": ("train/loss", "eval/loss"), "perplexity": ("train/perplexity", "eval/perplexity")}
 
 # Every character that Markdown or HTML would take for markup.
 _MARKUP = {ord(mark): f"&#{ord(mark)};" for mark in "\\`*_{}[]()#+-.!|<>&~=:^'\""}
@@ -38,24 +37,41 @@ _MARKUP = {ord(mark): f"&#{ord(mark)};" for mark in "\\`*_{}[]()#+-.!|<>&~=:^'\"
 class EventFile:
     """One event file in `folder`, flushed after every call so that TensorBoard's next look finds it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, *, lang: Lang = "fr", began: float | None = None, part: Path | None = None
+    ) -> None:
+        """Open a new file. `lang`: of the charts' titles.
+
+        `began`: the wall time of its first records, where they are older than the file. `part`: write there, where
+        TensorBoard does not look, and move the file into `folder` when it is closed.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         now = time.time_ns()
         # TensorBoard reads a run's files in the order of their names: a resumed run's file must sort last.
         name = f"events.out.tfevents.{now // 10**9:010d}.{now % 10**9:09d}.{socket.gethostname()}.{os.getpid()}"
-        self._path = folder / name
+        self._place = folder / name
+        self._path = part or self._place
         self._records = RecordWriter(self._path.open("xb"))
-        self._write(Event(wall_time=now / 1e9, file_version="brain.Event:2"))
-        self._write_layout()
+        self._began = now / 1e9 if began is None else began
+        self._write(Event(wall_time=self._began, file_version="brain.Event:2"))
+        # What stands at step 0 and must stand there again when a run starts over.
+        self._standing = [layout(lang)]
+        self._summary(0, self._began, self._standing)
 
     def scalars(self, step: int, wall_time: float, values: Mapping[str, float]) -> None:
-        points = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items()]
-        self._write(Event(step=step, wall_time=wall_time, summary=Summary(value=points)))
+        """A point on each curve; members of families are left out: `images` draws them, as heat maps."""
+        points = [Summary.Value(tag=tag, simple_value=value) for tag, value in values.items() if split(tag) is None]
+        if points:
+            self._summary(step, wall_time, points)
 
     def text(self, step: int, wall_time: float, tag: str, text: str) -> None:
+        self.markdown(step, wall_time, tag, markdown(text))
+
+    def markdown(self, step: int, wall_time: float, tag: str, text: str) -> None:
+        """Markdown as it is."""
         metadata = text_plugin.create_summary_metadata(display_name=None, description=None)
-        value = _value(tag, metadata, np.array(markdown(text).encode(), dtype=object))
-        self._write(Event(step=step, wall_time=wall_time, summary=Summary(value=[value])))
+        data = make_tensor_proto(np.array(text.encode(), dtype=object))
+        self._summary(step, wall_time, [Summary.Value(tag=tag, metadata=metadata, tensor=data)])
 
     def histograms(self, step: int, wall_time: float, tensors: Mapping[str, torch.Tensor]) -> int:
         """Write each tensor's histogram; returns how many values were not finite and so are in none."""
@@ -65,8 +81,35 @@ class EventFile:
             non_finite += left_out
             if histogram.num:
                 values.append(Summary.Value(tag=tag, histo=histogram))
-        self._write(Event(step=step, wall_time=wall_time, summary=Summary(value=values)))
+        self._summary(step, wall_time, values)
         return non_finite
+
+    def images(self, step: int, wall_time: float, pictures: Mapping[str, np.ndarray]) -> None:
+        """Write each picture, uint8 (H, W, 3); ValueError as of pictures.png."""
+        from jarvis_nano.observe.pictures import png  # here: Pillow costs time that a run without pictures need not pay
+
+        values = []
+        for tag, picture in pictures.items():
+            encoded = png(picture)
+            height, width = picture.shape[:2]
+            image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=encoded)
+            values.append(Summary.Value(tag=tag, image=image))
+        if values:
+            self._summary(step, wall_time, values)
+
+    def hyperparameters(self, settings: Mapping[str, hparams.Setting], metrics: Sequence[str]) -> None:
+        """The run's settings, for the page HParams, and the curves whose last values stand beside them there."""
+        values = hparams.start(settings, metrics, self._began)
+        self._standing.extend(values)
+        self._summary(0, self._began, values)
+
+    def finished(self, wall_time: float, success: bool) -> None:
+        """Note on the page HParams how the run ended."""
+        self._summary(0, wall_time, [hparams.end(success, wall_time)])
+
+    def copy(self, event: Event) -> None:
+        """Write an event of another file as it is."""
+        self._write(event)
 
     def forget_after(self, step: int) -> None:
         """Tell TensorBoard that what it has read beyond `step` is void (what SummaryWriter calls purge_step)."""
@@ -74,13 +117,16 @@ class EventFile:
             restart = SessionLog(status=SessionLog.START)
             self._write(Event(step=step + 1, wall_time=time.time(), session_log=restart))
         if step < 0:
-            self._write_layout()  # it stood at step 0
+            self._summary(0, self._began, self._standing)
 
     def close(self) -> None:
         self._records.close()
+        if self._path != self._place:
+            self._path.replace(self._place)
+            self._path = self._place
 
-    def _write_layout(self) -> None:
-        self._write(Event(wall_time=time.time(), summary=Summary(value=[_layout()])))
+    def _summary(self, step: int, wall_time: float, values: Sequence[Summary.Value]) -> None:
+        self._write(Event(step=step, wall_time=wall_time, summary=Summary(value=values)))
 
     def _write(self, event: Event) -> None:
         try:
@@ -132,17 +178,3 @@ def bucket_counts(tensor: torch.Tensor) -> tuple[HistogramProto, int]:
     histogram.bucket_limit.extend(edges[1:].tolist())
     histogram.bucket.extend(counts)
     return histogram, left_out
-
-
-def _value(tag: str, metadata: SummaryMetadata, data: np.ndarray | np.generic) -> Summary.Value:
-    return Summary.Value(tag=tag, metadata=metadata, tensor=make_tensor_proto(data))
-
-
-def _layout() -> Summary.Value:
-    charts = [
-        layout_pb2.Chart(title=title, multiline=layout_pb2.MultilineChartContent(tag=[f"^{tag}$" for tag in tags]))
-        for title, tags in CHARTS.items()
-    ]
-    layout = layout_pb2.Layout(category=[layout_pb2.Category(title="train and eval", chart=charts)])
-    data = np.array(layout.SerializeToString(), dtype=object)
-    return _value(custom_scalar.CONFIG_SUMMARY_TAG, custom_scalar.create_summary_metadata(), data)

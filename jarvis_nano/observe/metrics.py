@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from jarvis_nano.observe.lines import JsonLines, read_lines
+from jarvis_nano.observe.tags import Lang
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from jarvis_nano.observe.events import EventFile
+    from jarvis_nano.observe.families import Families
+    from jarvis_nano.observe.hparams import Setting
 
 
 class Metrics:
@@ -27,19 +31,26 @@ class Metrics:
     in seconds since 1970. It is written with one system call, so a killed process loses at most the line being
     written; such a half line is dropped when the file is next opened. JSON has no NaN: a value that is not finite is
     written as null (TensorBoard shows which it was).
+
+    A tag with two or more slashes is a member of a family (observe/tags.py): TensorBoard has it in `heat_maps` alone.
     """
 
-    def __init__(self, run_dir: str | Path, *, tensorboard: bool = True) -> None:
-        """Open the run's files for appending, mending a half-written last line; makes the folder if it is missing."""
+    def __init__(self, run_dir: str | Path, *, tensorboard: bool = True, lang: Lang = "fr") -> None:
+        """Open the run's files for appending, mending a half-written last line; makes the folder if it is missing.
+
+        `lang`: of the titles of charts and pictures in TensorBoard.
+        """
         run_dir = Path(run_dir)
         run_dir.mkdir(parents=True, exist_ok=True)
         self._metrics = JsonLines(run_dir / "metrics.jsonl")
         self._samples = JsonLines(run_dir / "samples.jsonl")
+        self._run_dir, self._lang = run_dir, lang
         self._events: EventFile | None = None
+        self._families: Families | None = None  # read from the file when first drawn, then kept up
         if tensorboard:
             from jarvis_nano.observe.events import EventFile  # here: it costs 0.3 s that --no-tensorboard need not pay
 
-            self._events = EventFile(run_dir / "tensorboard")
+            self._events = EventFile(run_dir / "tensorboard", lang=lang)
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Record one number per tag: one line of metrics.jsonl, one point of each curve.
@@ -47,20 +58,31 @@ class Metrics:
         Values are Python or numpy numbers, or 0-d tensors; a tensor on a GPU costs a synchronisation each, so copy a
         whole interval's numbers to the host at once before calling.
         """
-        now = time.time()
+        now = round(time.time(), 3)
         numbers = {tag: float(value) for tag, value in values.items()}
-        line: dict[str, Any] = {"step": int(step), "time": round(now, 3)}
+        line: dict[str, Any] = {"step": int(step), "time": now}
         line.update((tag, _strict(values[tag], number)) for tag, number in numbers.items())
         self._metrics.append(line)
+        if self._families is not None:
+            self._families.add({"step": step, **numbers})
         if self._events:
             self._events.scalars(step, now, numbers)
 
     def text(self, step: int, tag: str, text: str) -> None:
         """Record a text, such as a sample of the model: one line `{"step", "time", "tag", "text"}` of samples.jsonl."""
-        now = time.time()
-        self._samples.append({"step": int(step), "time": round(now, 3), "tag": tag, "text": text})
+        now = round(time.time(), 3)
+        self._samples.append({"step": int(step), "time": now, "tag": tag, "text": text})
         if self._events:
             self._events.text(step, now, tag, text)
+
+    def markdown(self, step: int, tag: str, text: str) -> None:
+        """Show finished Markdown on TensorBoard's page Text; what it is made from is kept elsewhere."""
+        if self._events:
+            self._events.markdown(step, time.time(), tag, text)
+
+    @property
+    def has_tensorboard(self) -> bool:
+        return self._events is not None
 
     def histograms(self, step: int, tensors: Mapping[str, torch.Tensor]) -> None:
         """Record the distribution of each tensor's values (any shape, dtype, device), in TensorBoard only.
@@ -74,6 +96,40 @@ class Metrics:
         if non_finite:
             self.scalars(step, {"histograms/non_finite": non_finite})
 
+    def heat_maps(self, step: int) -> None:
+        """Draw every family up to now, in TensorBoard only: rows the members, columns the steps, colour the value."""
+        if not self._events:
+            return
+        from jarvis_nano.observe.families import Families
+        from jarvis_nano.observe.pictures import draw_families
+
+        if self._families is None:
+            self._families = Families()
+            for row in read_metrics(self._run_dir):
+                self._families.add(row)
+        self._events.images(step, time.time(), draw_families(self._families, self._lang))
+
+    def pictures(self, step: int, pictures: Mapping[str, np.ndarray]) -> None:
+        """Record pictures, uint8 (H, W, 3) each, in TensorBoard only. ValueError for another shape or past 4 MP."""
+        if self._events:
+            self._events.images(step, time.time(), pictures)
+
+    def hyperparameters(self, settings: Mapping[str, Setting], metrics: Sequence[str] = ()) -> None:
+        """Record the run's settings (hparams.flattened) for the page HParams, in TensorBoard only.
+
+        `metrics`: the curves whose last values stand beside the settings; hparams.METRICS if empty. Once, at the
+        start: the page takes its columns from the first run that it finds.
+        """
+        if self._events:
+            from jarvis_nano.observe.hparams import METRICS
+
+            self._events.hyperparameters(settings, metrics or METRICS)
+
+    def finished(self, *, success: bool = True) -> None:
+        """Note on the page HParams that the run ended. Not for one that will be resumed: the first note stays."""
+        if self._events:
+            self._events.finished(time.time(), success)
+
     def truncate(self, step: int) -> None:
         """Forget everything recorded after `step`, the step a run resumes from; truncate(-1) forgets all.
 
@@ -81,6 +137,7 @@ class Metrics:
         """
         self._metrics.truncate(step)
         self._samples.truncate(step)
+        self._families = None
         if self._events:
             self._events.forget_after(step)
 

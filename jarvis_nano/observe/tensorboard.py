@@ -14,6 +14,7 @@ from pathlib import Path
 FIRST_PORT = 6006
 RELOAD_SECONDS = 5
 START_SECONDS = 60
+PICTURES_KEPT = 30
 
 # The child reads its standard input, a pipe whose other end only the run holds: end of file means that the run is gone,
 # killed or not, on any Unix, with no process left to poll (PR_SET_PDEATHSIG follows the parent *thread*, and is Linux's
@@ -180,8 +181,8 @@ def _start(logdir: Path, port: int) -> subprocess.Popen[str]:
         "--host=127.0.0.1",
         f"--port={port}",
         f"--reload_interval={RELOAD_SECONDS}",
-        # Every text sample and a long curve in full; the defaults are 10 and 1,000.
-        "--samples_per_plugin=text=200,scalars=5000,histograms=100",
+        # Every text sample and a long curve in full; the defaults are 10 texts, 1,000 points and 10 pictures of a tag.
+        f"--samples_per_plugin=text=200,scalars=5000,histograms=100,images={PICTURES_KEPT}",
     ]
     return subprocess.Popen(
         command,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import signal
@@ -9,13 +10,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator as PluginEventAccumulator
 from tensorboard.util.tensor_util import make_ndarray
 
 from jarvis_nano.errors import UserError
 from jarvis_nano.observe.metrics import Metrics, read_metrics, read_samples, series
+from jarvis_nano.observe.pictures import colours, heat_map
 
 TAGS = (
     "train/loss",
@@ -213,6 +217,102 @@ def test_a_run_that_starts_over_keeps_the_layout_of_its_charts(tmp_path):
     accumulator = PluginEventAccumulator(str(tmp_path / "tensorboard"))
     accumulator.Reload()
     assert len(accumulator.Tensors("custom_scalars__config__")) == 1
+
+
+def _images(run: Path, tag: str) -> list[tuple[int, np.ndarray]]:
+    """The decoded pictures of a tag, by both of TensorBoard's readers."""
+    accumulator = EventAccumulator(str(run / "tensorboard"), size_guidance={"images": 0})
+    accumulator.Reload()
+    plugin = PluginEventAccumulator(str(run / "tensorboard"), tensor_size_guidance={"images": 0})
+    plugin.Reload()
+    events = accumulator.Images(tag)
+    assert [event.encoded_image_string for event in events] == [
+        event.tensor_proto.string_val[2] for event in plugin.Tensors(tag)
+    ]
+    return [(event.step, np.asarray(Image.open(io.BytesIO(event.encoded_image_string)))) for event in events]
+
+
+def test_a_family_is_stored_and_drawn_but_is_no_curve(tmp_path):
+    with Metrics(tmp_path) as metrics:
+        for step in (10, 20, 30):
+            metrics.scalars(step, {"train/loss": 2.0, "layers/x/00": step / 10, "layers/x/01": 8.0})
+            metrics.scalars(step, {"layers/x/02": 5.0})  # a line of families alone
+            metrics.heat_maps(step)
+    assert series(read_metrics(tmp_path), "layers/x/00") == ([10, 20, 30], [1.0, 2.0, 3.0])
+    accumulator = EventAccumulator(str(tmp_path / "tensorboard"))
+    accumulator.Reload()
+    assert accumulator.Tags()["scalars"] == ["train/loss"]
+    pictures = _images(tmp_path, "layers/x")
+    assert [step for step, _ in pictures] == [10, 20, 30]
+    values = np.array([[1.0, 2.0, 3.0], [8.0] * 3, [5.0] * 3])
+    expected = heat_map([10, 20, 30], ["00", "01", "02"], values, title="layers/x")
+    picture = pictures[-1][1]
+    np.testing.assert_array_equal(picture, expected.picture)
+    for row in range(3):
+        for column in range(3):
+            y = expected.top + row * expected.height + expected.height // 2
+            x = expected.left + column * expected.width + expected.width // 2
+            # the limits: the 2nd and 98th percentile, by hand of the nine sorted values
+            low, high = 1 + 0.16 * 1, 8.0
+            share = min(max((values[row, column] - low) / (high - low), 0), 1)
+            assert picture[y, x].tolist() == colours(np.array(share)).tolist()
+
+
+def test_heat_maps_of_a_resumed_run_are_those_of_one_that_went_through(tmp_path):
+    def record(run: Path, steps: range, resume: int | None = None) -> None:
+        with Metrics(run) as metrics:
+            if resume is not None:
+                metrics.truncate(resume)
+            for step in steps:
+                metrics.scalars(step, {f"layers/x/{block:02d}": math.sin(step * (block + 1)) for block in range(3)})
+                if step % 100 == 0:
+                    metrics.heat_maps(step)
+
+    record(tmp_path / "through", range(1, 1001))
+    record(tmp_path / "resumed", range(1, 760))
+    record(tmp_path / "resumed", range(651, 1001), resume=650)
+    through, resumed = _images(tmp_path / "through", "layers/x"), _images(tmp_path / "resumed", "layers/x")
+    assert [step for step, _ in through] == [step for step, _ in resumed] == list(range(100, 1001, 100))
+    for (_, one), (_, other) in zip(through, resumed, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_curve_resumed_twice_and_killed_between_is_read_once(tmp_path):
+    for first, last, resume in ((1, 40, None), (21, 30, 20), (21, 61, 20)):
+        with Metrics(tmp_path) as metrics:
+            if resume:
+                metrics.truncate(resume)
+            for step in range(first, last):
+                metrics.scalars(step, {"train/loss": step + first / 128})
+        # what a killed process leaves: half a line, half a record
+        with (tmp_path / "metrics.jsonl").open("ab") as file:
+            file.write(b'{"step": 99, "tra')
+        with max((tmp_path / "tensorboard").iterdir()).open("ab") as file:
+            file.write(b"\x30\0\0\0\0\0")
+    expected = [(step, step + (1 if step <= 20 else 21) / 128) for step in range(1, 61)]
+    assert list(zip(*series(read_metrics(tmp_path), "train/loss"), strict=True)) == expected
+    assert _curve(tmp_path, "train/loss") == _curve_of_tensorboard(tmp_path, "train/loss") == expected
+
+
+def test_pictures_come_back_as_they_were_given(tmp_path):
+    picture = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
+    with Metrics(tmp_path) as metrics:
+        metrics.pictures(7, {"attention/00": picture, "attention/01": picture[:, ::-1]})
+        with pytest.raises(ValueError, match="expected uint8"):
+            metrics.pictures(8, {"attention/00": picture[..., 0]})
+    ((step, found),) = _images(tmp_path, "attention/01")
+    assert step == 7
+    np.testing.assert_array_equal(found, picture[:, ::-1])
+
+
+def test_without_tensorboard_nothing_is_drawn(tmp_path):
+    with Metrics(tmp_path, tensorboard=False) as metrics:
+        metrics.scalars(1, {"layers/x/00": 1.0})
+        metrics.heat_maps(1)
+        metrics.pictures(1, {})
+        metrics.hyperparameters({"a": 1})
+        metrics.finished()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["metrics.jsonl", "samples.jsonl"]
 
 
 def test_no_framework_is_imported_before_it_is_needed():

@@ -5,8 +5,8 @@ jarvis_nano._ops  the kernels behind torch.library ops: csrc/*bindings.cpp (the 
                   AVX-512 and AMX, and csrc/*_cuda.cu where nvcc is found and torch has CUDA (JARVIS_NANO_CUDA: auto,
                   off, or link = build anyway).
 jarvis_nano._bpe  the tokenizer's encoder, pybind11 without torch: csrc/bpe*.cpp.
-jarvis_nano._allocator  where large CPU tensors lie, pybind11 and torch's c10: csrc/allocator*.cpp. It serves the torch it
-                  was compiled against alone.
+jarvis_nano._allocator  where large CPU tensors lie, pybind11 and torch's c10: csrc/allocator*.cpp. It serves only the
+                  torch that it was compiled against.
 
 `python setup.py build_ext --inplace` rebuilds what changed, in seconds.
 """

@@ -79,7 +79,8 @@ def library_of(name: str) -> Path:
 
 def sources(module: str) -> list[Path]:
     of_bpe = set((ROOT / "csrc").glob("bpe*.cpp"))
-    return sorted(of_bpe if module == "bpe" else set((ROOT / "csrc").glob("*.cpp")) - of_bpe)
+    others = of_bpe | set((ROOT / "csrc").glob("allocator*.cpp"))
+    return sorted(of_bpe if module == "bpe" else set((ROOT / "csrc").glob("*.cpp")) - others)
 
 
 def build(module: str, kind: str, folder: Path) -> Path:

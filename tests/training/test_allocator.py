@@ -124,7 +124,8 @@ def test_where_the_addresses_are_not_to_be_had_it_says_no():
     limit = 8 << 20  # KB: enough for torch, not for twice the memory of any machine it is tested on
     if 2 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") < limit << 10:
         pytest.skip("a machine with so little memory that the addresses fit into the limit")
-    made = run("print(made, float(torch.ones(1 << 20).sum()))", prefix=("sh", "-c", f'ulimit -v {limit}; exec "$@"', "-"))
+    limited = ("sh", "-c", f'ulimit -v {limit}; exec "$@"', "-")
+    made = run("print(made, float(torch.ones(1 << 20).sum()))", prefix=limited)
     assert made == "False 1048576.0\n"
 
 

@@ -1,7 +1,7 @@
 """Where large CPU tensors lie while a model trains: in memory that the process keeps (csrc/arena.h).
 
-The C library maps a large block afresh, gives it back when it is freed, and the kernel zeroes each of its pages again at
-the next use; told to keep them (mallopt), it scatters them among small blocks and grows. See docs/training.md.
+The C library maps a large block afresh and gives it back when it is freed, and the kernel zeroes each of its pages at the
+next use; told to keep blocks (mallopt), it scatters them among small ones and grows. See docs/training.md.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ def keep_freed_memory() -> bool:
     """Let torch's CPU tensors of 64 KB and more lie in an arena that keeps what is freed; returns whether they do.
 
     It is for the whole process and cannot be taken back, so programs call it, never an import. Nothing happens with
-    JARVIS_NANO_ALLOCATOR=default, where the module is not compiled (other systems than POSIX), and where the process may
-    not reserve the addresses (ulimit -v). UserError where it was compiled for another torch.
+    JARVIS_NANO_ALLOCATOR=default, where the module is not compiled (systems other than POSIX), and where the process
+    may not reserve the addresses (ulimit -v). UserError where it was compiled for another torch.
     """
     wish = os.environ.get(SWITCH, "arena")
     if wish not in ("arena", "default"):

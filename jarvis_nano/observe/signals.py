@@ -1,7 +1,7 @@
 """What a training shows of itself for next to nothing: figures made from the steps' own by-products.
 
-Norms by block, spikes, the gradient noise scale, the loss by position and by frequency, memory. The sums and norms come from
-the training loop (training/objective.py, optimizer.py); here they become the tags of metrics.jsonl.
+Norms by block, spikes, the gradient noise scale, the loss by position and by frequency, memory. The sums and norms come
+from the training loop (training/objective.py, optimizer.py); here they become the tags of metrics.jsonl.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ class Spikes:
 class NoiseScale:
     """The gradient noise scale tr(Σ) / |G|², in tokens: batches much above it are wasted (McCandlish et al. 2018, A.1).
 
-    From the squared gradient norms of a small and a large batch; both estimates are noisy, so each is averaged over time
-    before they are divided.
+    From the squared gradient norms of a small and a large batch; both estimates are noisy, so each is averaged over
+    time before they are divided.
     """
 
     def __init__(self, memory: float = 0.9) -> None:
@@ -91,7 +91,7 @@ class NoiseScale:
 
 
 def position_losses(starts: Sequence[int], means: Sequence[float]) -> dict[str, float]:
-    """`positions/loss/…` of the buckets that begin at `starts`, and train/in_context: the last's minus an early one's."""
+    """`positions/loss/…` of the buckets that begin at `starts`; train/in_context: the last one's minus an early one's."""
     found = {f"positions/loss/{start:04d}": mean for start, mean in zip(starts, means, strict=True) if mean == mean}
     context = 2 * starts[-1]
     early = max((i for i, start in enumerate(starts) if start <= EARLY * context), default=0)

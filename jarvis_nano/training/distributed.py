@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any, cast
 
 import torch
 import torch.distributed as dist
@@ -69,10 +70,10 @@ class OwnGradient:
         return self._square
 
 
-def sum_gradients(own: OwnGradient, bucket: dist.GradBucket) -> torch.futures.Future[Tensor]:
-    """DDP's own way of averaging a bucket of gradients, after a look at this process's."""
+def average_gradients(own: OwnGradient, bucket: Any) -> torch.futures.Future[Tensor]:
+    """DDP's own way of averaging a bucket (dist.GradBucket) of gradients, after a look at this process's."""
     own.add(bucket.buffer())
-    return allreduce_hook(dist.group.WORLD, bucket)
+    return allreduce_hook(cast(dist.ProcessGroup, dist.group.WORLD), bucket)
 
 
 def choose_device(device: str) -> torch.device:

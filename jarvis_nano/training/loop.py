@@ -29,7 +29,7 @@ from jarvis_nano.evaluation.perplexity import HeldOut, evaluate
 from jarvis_nano.model import Transformer
 from jarvis_nano.observe.profiling import StepProfiler
 from jarvis_nano.training import checkpoint, optimizer, schedule
-from jarvis_nano.training.distributed import OwnGradient, World, sum_gradients
+from jarvis_nano.training.distributed import OwnGradient, World, average_gradients
 from jarvis_nano.training.objective import Objective, compiled
 from jarvis_nano.training.recorder import Recorder, StepTotals, line_is_due
 
@@ -96,7 +96,7 @@ class Trainer:
         self.own_gradient = OwnGradient()
         if world.size > 1:
             replica = nn.parallel.DistributedDataParallel(self.replica)
-            replica.register_comm_hook(self.own_gradient, sum_gradients)
+            replica.register_comm_hook(self.own_gradient, average_gradients)
             self.replica = replica
         self.upcoming = Prefetcher(self._own_rows, n_steps=config.steps, pin=world.device.type == "cuda")
         self.optimizers = optimizer.build(model, config)
@@ -210,7 +210,7 @@ class Trainer:
         world = self.world
         n_own = int(np.count_nonzero(piece.targets.numpy() != NO_TARGET))
         scale = n_tokens / world.size / max(1, n_own)
-        found = torch.stack((square.double() * scale**2, torch.full((), n_own, dtype=torch.float64, device=square.device)))
+        found = torch.stack((square.double() * scale**2, square.new_tensor(n_own, dtype=torch.float64)))
         return world.sum(found) / world.size
 
     def _accumulate(self, *, last: bool) -> contextlib.AbstractContextManager[None]:

@@ -1,7 +1,7 @@
-"""What is looked at beside the training itself: probes, the microscope, grammar, spectra, the diagnosis, and their cost.
+"""What is looked at beside the training: probes, the microscope, grammar, spectra, the diagnosis, and what they cost.
 
-Rank 0 has one, unless the run is told --observe off. Nothing here changes the training: the weights are the same bit for
-bit with and without it. The figures and pages come from observe/ and evaluation/; here it is decided when.
+Rank 0 has one, unless the run is told --observe off. Nothing here changes the training: the weights are the same bit
+for bit with and without it. The figures and pages come from observe/ and evaluation/; here it is decided when.
 """
 
 from __future__ import annotations
@@ -197,7 +197,8 @@ class Observation:
     def _curvature(self) -> float:
         device = next(self.model.parameters()).device
         ids, targets, document = (None if p is None else p[:HESSIAN_ROWS].to(device) for p in self.rows)
-        assert ids is not None and targets is not None
+        assert ids is not None
+        assert targets is not None
         gradient_of = loss_gradient(self.model, ids, targets, document)
         return largest_eigenvalue(gradient_of, list(self.model.parameters()), iterations=HESSIAN_ITERATIONS)
 

@@ -22,8 +22,8 @@ from jarvis_nano.tokenizer import Tokenizer
 from jarvis_nano.training import distributed
 from jarvis_nano.training.allocator import keep_freed_memory
 from jarvis_nano.training.loop import Validation
-from jarvis_nano.training.prepare import prepare, source_folder
 from jarvis_nano.training.observation import ObserveConfig
+from jarvis_nano.training.prepare import prepare, source_folder
 from jarvis_nano.training.session import started, train_run
 
 DEFAULT_PRESET = "nano"

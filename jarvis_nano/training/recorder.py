@@ -82,7 +82,7 @@ class Recorder:
         self.seconds = self.all_seconds = 0.0
         self.loss_spikes, self.gradient_spikes = signals.Spikes(), signals.Spikes()
         self.noise_scale = signals.NoiseScale()
-        self.names = {parameter: name for name, parameter in model.named_parameters()}
+        self.names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
 
     def step(self, step: int, totals: StepTotals, started: float) -> None:
         """After each step, which began when time.perf_counter() was `started`. Waits for a GPU only where it must."""

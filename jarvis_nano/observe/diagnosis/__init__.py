@@ -18,7 +18,7 @@ from jarvis_nano.config import ModelConfig, TrainConfig
 from jarvis_nano.observe.diagnosis.finding import SEVERITIES, Evidence, Finding, Severity
 from jarvis_nano.observe.diagnosis.history import History
 from jarvis_nano.observe.diagnosis.rules import RULES
-from jarvis_nano.observe.metrics import _JsonLines, _read
+from jarvis_nano.observe.lines import JsonLines, read_lines
 from jarvis_nano.observe.tags import Lang
 
 __all__ = ["Diagnosis", "Evidence", "Finding", "FindingsFile", "Severity", "diagnose", "read_findings"]
@@ -82,7 +82,7 @@ class FindingsFile:
     """
 
     def __init__(self, run_dir: str | Path) -> None:
-        self._lines = _JsonLines(Path(run_dir) / FILE)
+        self._lines = JsonLines(Path(run_dir) / FILE)
 
     def append(self, finding: Finding) -> None:
         line: dict[str, Any] = finding.to_json()
@@ -100,4 +100,4 @@ class FindingsFile:
 def read_findings(run_dir: str | Path) -> list[Finding]:
     """What a run was told, oldest first, as it was told; empty where the run has no diagnosis.jsonl."""
     path = Path(run_dir) / FILE
-    return [Finding.from_json(line) for line in _read(path)] if path.is_file() else []
+    return [Finding.from_json(line) for line in read_lines(path)] if path.is_file() else []

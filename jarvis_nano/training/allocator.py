@@ -1,7 +1,7 @@
 """Where large CPU tensors lie while a model trains: in memory that the process keeps (csrc/arena.h).
 
-The C library maps a large block afresh and gives it back when it is freed, and the kernel zeroes each of its pages at the
-next use; told to keep blocks (mallopt), it scatters them among small ones and grows. See docs/training.md.
+The C library maps a large block afresh and gives it back when it is freed, and the kernel zeroes each of its pages at
+the next use; told to keep blocks (mallopt), it scatters them among small ones and grows. See docs/training.md.
 """
 
 from __future__ import annotations

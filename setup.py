@@ -29,6 +29,7 @@ ROOT = Path(__file__).parent
 CSRC = Path("csrc")
 TORCH = "torch>=2.11,<2.14"
 TARGET = "0x020b000000000000"  # the ABI of torch 2.11: older headers, newer libraries
+PAIRS = "jarvis_nano.evaluation.minimal_pairs"  # a folder of data: named as a package, or setuptools warns
 # Ampere and Hopper; the newest also as PTX, for what comes after. Numbers apart by commas in the variable: those alone.
 CUDA_ARCHITECTURES = tuple(os.environ.get("JARVIS_NANO_CUDA_ARCHITECTURES", "80,90").split(","))
 
@@ -189,7 +190,7 @@ def build_command(home: Path | None):
 def packages() -> list[str]:
     """The packages by name: kernels/ lies beside jarvis_nano/ and is imported as jarvis_nano.kernels."""
     kernels = [f"jarvis_nano.kernels.{name}" for name in find_packages("kernels")]
-    return [*find_packages(include=["jarvis_nano", "jarvis_nano.*"]), "jarvis_nano.kernels", *kernels]
+    return [*find_packages(include=["jarvis_nano", "jarvis_nano.*"]), "jarvis_nano.kernels", *kernels, PAIRS]
 
 
 def main() -> None:
@@ -213,7 +214,7 @@ def main() -> None:
         package_dir={"jarvis_nano": "jarvis_nano", "jarvis_nano.kernels": "kernels"},
         package_data={
             "jarvis_nano": ["*.pyi", "py.typed"],
-            "jarvis_nano.evaluation": ["minimal_pairs/*.tsv"],
+            PAIRS: ["*.tsv"],
             "jarvis_nano.observe.report": ["*.css", "*.js"],
             "jarvis_nano.kernels": ["*.json"],
         },

@@ -85,6 +85,16 @@ def test_a_look_changes_neither_the_model_s_mode_nor_the_random_numbers(tokenize
     assert not model.training
 
 
+def test_a_guess_beyond_the_tokenizer_s_ids_is_shown_by_its_number(tokenizer):
+    last = tokenizer.vocab_size + 4
+    model = Transformer(ModelConfig(vocab_size=last + 1, context=16, n_layers=1, n_heads=2, d_model=16))
+    ids = tokenizer.encode("Le chat")
+    model.head.weight.data.zero_()
+    model.head.weight.data[last] = model.hidden(torch.tensor([[3]]))[0, 0].detach()  # as the passage begins
+    guesses = Microscope(tokenizer, [ids]).look(model, 0).passages[0].guesses
+    assert f"<{last}>" in guesses
+
+
 def test_the_mode_is_restored_where_the_passage_is_too_long(tokenizer):
     model = _model(tokenizer).train()
     with pytest.raises(UserError, match="do not fit the model's context of 64"):

@@ -166,9 +166,9 @@ def _means(nats: np.ndarray, n_targets: np.ndarray, groups: dict[str, np.ndarray
 
 
 def _sums(by_id: Tensor, n_ids: int) -> tuple[np.ndarray, np.ndarray]:
-    if tuple(by_id.shape) != (2, n_ids):
+    if by_id.ndim != 2 or by_id.shape[0] != 2 or by_id.shape[1] < n_ids:
         raise ValueError(f"sums by id of shape {tuple(by_id.shape)}; expected (2, {n_ids})")
-    nats, n_targets = by_id.double().cpu().numpy()
+    nats, n_targets = by_id[:, :n_ids].double().cpu().numpy()  # a model's rows beyond the tokenizer's are no targets
     return nats, n_targets
 
 

@@ -67,8 +67,11 @@ class Microscope:
 
     def _passage(self, texts: tuple[str, ...], rows: Tensor) -> Passage:
         losses, guesses, ranks = rows.tolist()
-        piece = self.tokenizer.piece
-        return Passage(texts, tuple(losses), tuple(piece(int(guess)) for guess in guesses), tuple(map(int, ranks)))
+        return Passage(texts, tuple(losses), tuple(map(self._piece, map(int, guesses))), tuple(map(int, ranks)))
+
+    def _piece(self, index: int) -> str:
+        # A model may have more rows than its tokenizer has ids.
+        return self.tokenizer.piece(index) if index < self.tokenizer.vocab_size else f"<{index}>"
 
 
 def _measure(model: Transformer, ids: Tensor, targets: Tensor) -> Tensor:

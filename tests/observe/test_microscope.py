@@ -85,6 +85,16 @@ def test_a_look_changes_neither_the_model_s_mode_nor_the_random_numbers(tokenize
     assert not model.training
 
 
+def test_a_guess_beyond_the_tokenizer_s_ids_is_shown_by_its_number(tokenizer):
+    last = tokenizer.vocab_size + 4
+    model = Transformer(ModelConfig(vocab_size=last + 1, context=16, n_layers=1, n_heads=2, d_model=16))
+    ids = tokenizer.encode("Le chat")
+    model.head.weight.data.zero_()
+    model.head.weight.data[last] = model.hidden(torch.tensor([[3]]))[0, 0].detach()  # as the passage begins
+    guesses = Microscope(tokenizer, [ids]).look(model, 0).passages[0].guesses
+    assert f"<{last}>" in guesses
+
+
 def test_the_mode_is_restored_where_the_passage_is_too_long(tokenizer):
     model = _model(tokenizer).train()
     with pytest.raises(UserError, match="do not fit the model's context of 64"):
@@ -124,6 +134,11 @@ def test_a_passage_cut_within_a_character_ends_with_a_replacement_sign(tokenizer
     assert passage.text == tokenizer.decode(ids)
     assert passage.text.endswith("\ufffd")
     assert [*cells(passage)][-1].text.endswith("\ufffd")
+
+
+def test_a_last_token_without_a_character_is_not_lost():
+    whole = [*cells(Passage(("a", ""), (1.0, 2.0), ("x", "y"), (3, 4)))]
+    assert whole == [("a", 1.0, "x", 3), ("", 2.0, "y", 4)]
 
 
 def _shards(documents: list[list[int]], end: int = 3) -> Shards:
@@ -234,6 +249,7 @@ def test_the_page_holds_the_texts_and_losses_and_takes_no_text_for_html(lang):
     assert parsed.elements.count("script") == 2
     assert "b" not in parsed.elements
     assert "<run>" not in text
+    assert not {"<", ">", "&"} & set(parsed.data)  # nothing there could end the element
     data = json.loads(parsed.data)
     assert data["texts"] == [["Le", HOSTILE, "🦊", "\n«\u00a0fin\u00a0»\u2028"]]
     assert [reading["losses"] for reading in data["readings"]] == [[[4.0, 1.0, 2.5, None]], [[2.0, 1.0, 2.5, None]]]
@@ -270,6 +286,7 @@ def test_a_long_run_s_page_stays_small_and_keeps_the_first_and_the_last_two():
     assert sum(step < 1000 for step in kept) >= 15  # densest at the beginning
     gaps = np.diff(kept)[:-2]
     assert (gaps[1:] >= gaps[:-1] - 50).all()  # wider and wider, but for one evaluation
+    assert np.diff(np.log1p(kept))[10:].max() < 0.2
     assert len(page(readings)) < 200_000
     assert spread(readings[:60]) == readings[:60]
 

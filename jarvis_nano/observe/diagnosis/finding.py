@@ -75,6 +75,7 @@ class Finding:
             threshold=number(first.threshold, first.tag, lang),
             steps=first.steps,
             tag=first.tag,
+            name=describe(first.tag).title(lang),
             where=_where(first.tag, lang),
             since=self.first_step,
             other=number(last.value, last.tag, lang),

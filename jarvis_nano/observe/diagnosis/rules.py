@@ -25,6 +25,8 @@ RISE = 0.5  # nats above the best level; the mean of a stretch moves by less tha
 # rate 0.13 and more.
 HIGH_RATIO = {"adamw": 0.03, "muon": 0.3}
 HIGH_STEPS = 10
+GROWTH = 10.0  # of the weights' norm in the first steps; 1.0 to 2.4 when healthy, 15 at 30 times Muon's rate
+GROWTH_STEPS = 100
 LOW_RATIO = 1e-5
 STILL = 0.02  # nats between the two halves of a stretch: no more than a batch's luck
 NO_WARMUP_STEPS = 5
@@ -113,10 +115,16 @@ def _diverging(run: History) -> Seen | None:
 def _rate_too_high(run: History) -> Seen | None:
     limit = HIGH_RATIO[run.train.optimizer]
     large = run.stretch("layers/update_ratio", lambda family: _middle(family) > limit)
-    if large.n_points < 2 or large.steps < HIGH_STEPS:
-        return None
-    ratio = _middle(run.last("layers/update_ratio"))
-    return Seen(large.begin, (Evidence("layers/update_ratio", ratio, limit, large.steps),))
+    if large.n_points >= 2 and large.steps >= HIGH_STEPS:
+        ratio = _middle(run.last("layers/update_ratio"))
+        return Seen(large.begin, (Evidence("layers/update_ratio", ratio, limit, large.steps),))
+    # Muon's ratio settles by itself, for the weights grow as fast as the steps are large: that shows here.
+    norms = run.points("train/weight_norm")
+    if norms and run.step <= GROWTH_STEPS:
+        size, limit = norms[-1][1], GROWTH * run.initial_weight_norm
+        if size > limit and size > 1.5 * norms[0][1]:  # a model that is tuned starts large
+            return Seen(norms[0][0], (Evidence("train/weight_norm", size, limit, run.step),))
+    return None
 
 
 def _no_warmup(run: History) -> Seen | None:
@@ -311,7 +319,8 @@ PRACTICE = "usage courant / known practice"
 RULES: tuple[Rule, ...] = (
     Rule("not_finite", "alarm", ("train/loss", "train/grad_norm", "eval/loss"), _not_finite, PRACTICE),
     Rule("diverging", "alarm", ("train/loss",), _diverging, "Wortsman et al. 2023, arXiv:2309.14322"),
-    Rule("rate_too_high", "alarm", ("layers/update_ratio",), _rate_too_high, "Wortsman et al. 2023, arXiv:2309.14322"),
+    Rule("rate_too_high", "alarm", ("layers/update_ratio", "train/weight_norm"), _rate_too_high,
+         "Wortsman et al. 2023, arXiv:2309.14322"),
     Rule("no_warmup", "alarm", ("train/loss", "layers/update_ratio"), _no_warmup, "Kalra & Barkeshli 2024, arXiv:2406.09405"),
     Rule("frozen_layer", "alarm", ("layers/grad_norm", "layers/update_ratio"), _frozen_layer, PRACTICE),
     Rule("attention_logits", "alarm", ("probe/max_logit", "heads/max_logit"), _attention_logits,

@@ -235,7 +235,8 @@ def _overfitting(run: History) -> Seen | None:
         return None
     best_step, best = min(points, key=lambda point: point[1])
     (_, before), (step, now) = points[-2:]
-    if min(now, before) > best + EVAL_RISE and now - train > EVAL_RISE:
+    then = run.mean_at("train/loss", best_step)
+    if min(now, before) > best + EVAL_RISE and now - train > EVAL_RISE and (then is None or train < then):
         return Seen(best_step, (Evidence("eval/loss", now, best + EVAL_RISE, step - best_step),
                                 Evidence("train/loss", train, best, step - best_step)))  # fmt: skip
     gaps = [(at, loss - nearby) for at, loss in points[-3:] if (nearby := run.mean_at("train/loss", at)) is not None]

@@ -1,7 +1,7 @@
 """What the diagnosis says, in French and English. The rules themselves stand in rules.py, under the same names.
 
-In a text {value}, {threshold}, {steps}, {tag}, its title {name} and {where} (a block, a head) are the first evidence's, {other} is the
-last evidence's value, {since} the step at which it began. `remedy` goes on after a colon.
+In a text {value}, {threshold}, {steps}, {tag}, its title {name} and {where} (a block, a head) are the first
+evidence's, {other} is the last evidence's value, {since} the step at which it began. `remedy` goes on after a colon.
 """
 
 from __future__ import annotations

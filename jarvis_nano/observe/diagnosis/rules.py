@@ -10,6 +10,7 @@ import math
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from jarvis_nano.observe.diagnosis.finding import Evidence, Severity
@@ -75,7 +76,7 @@ def _not_finite(run: History) -> Seen | None:
         broken = run.stretch(tag, lambda value: not math.isfinite(value))
         if broken.n_points:
             since = next(step for step, value in run.raw(tag)[-broken.n_points :] if not math.isfinite(value))
-            return Seen(since, (Evidence(tag, math.nan, math.inf, broken.steps),))
+            return Seen(since, (Evidence(tag, math.nan, math.nan, broken.steps),))
     return None
 
 
@@ -159,7 +160,8 @@ def _frozen_layer(run: History) -> Seen | None:
             family = run.last(name)
             member = _frozen(family)[0]
             others = statistics.median(value for other, value in family.items() if other != member)
-            return Seen(still.begin, (Evidence(f"{name}/{member}", family[member], FROZEN_SHARE * others, still.steps),))
+            evidence = Evidence(f"{name}/{member}", family[member], FROZEN_SHARE * others, still.steps)
+            return Seen(still.begin, (evidence,))
     return None
 
 
@@ -190,7 +192,7 @@ def _attention_logits(run: History) -> Seen | None:
     if high.n_points >= 2:
         return Seen(high.begin, (_worst(run, name, MAX_LOGIT, high.steps),))
     recent = [(step, top(value)) for step, value in run.points(name)[-4:]]
-    rises = len(recent) == 4 and all(a[1] < b[1] for a, b in zip(recent, recent[1:], strict=False))
+    rises = len(recent) == 4 and all(a[1] < b[1] for a, b in pairwise(recent))
     if rises and recent[-1][1] > max(GROWING_LOGIT, 2 * recent[0][1]):
         return Seen(recent[0][0], (_worst(run, name, GROWING_LOGIT, recent[-1][0] - recent[0][0]),))
     return None
@@ -259,7 +261,7 @@ def _vanishing_gradient(run: History) -> Seen | None:
 
 def _fades(family: Mapping[str, float]) -> bool:
     norms = blocks(family)
-    steady = all(0 < lower <= upper for lower, upper in zip(norms, norms[1:], strict=False))
+    steady = all(0 < lower <= upper for lower, upper in pairwise(norms))
     return len(norms) >= 3 and steady and norms[0] < VANISHED * norms[-1]
 
 
@@ -322,7 +324,8 @@ RULES: tuple[Rule, ...] = (
     Rule("diverging", "alarm", ("train/loss",), _diverging, "Wortsman et al. 2023, arXiv:2309.14322"),
     Rule("rate_too_high", "alarm", ("layers/update_ratio", "train/weight_norm"), _rate_too_high,
          "Wortsman et al. 2023, arXiv:2309.14322"),
-    Rule("no_warmup", "alarm", ("train/loss", "layers/update_ratio"), _no_warmup, "Kalra & Barkeshli 2024, arXiv:2406.09405"),
+    Rule("no_warmup", "alarm", ("train/loss", "layers/update_ratio"), _no_warmup,
+         "Kalra & Barkeshli 2024, arXiv:2406.09405"),
     Rule("frozen_layer", "alarm", ("layers/grad_norm", "layers/update_ratio"), _frozen_layer, PRACTICE),
     Rule("attention_logits", "alarm", ("probe/max_logit", "heads/max_logit"), _attention_logits,
          "Dehghani et al. 2023, arXiv:2302.05442; Kimi K2 2025, arXiv:2507.20534"),

@@ -78,8 +78,8 @@ TEXTS: dict[str, Text] = {
     "rate_too_high": Text(
         ("Taux d'apprentissage trop grand", "Learning rate too high"),
         (
-            "Les pas sont trop grands depuis {steps} pas : « {name} » vaut {value}, sain serait moins de {threshold}",
-            "The steps have been too large for {steps} steps: “{name}” is {value}, healthy would be below {threshold}",
+            "Les pas sont trop grands depuis {steps} pas : « {name} » vaut {value} (sain : moins de {threshold})",
+            "The steps have been too large for {steps} steps: “{name}” is {value} (healthy: below {threshold})",
         ),
         (
             "divisez le taux d'apprentissage par 3 ou par 10",
@@ -89,8 +89,8 @@ TEXTS: dict[str, Text] = {
     "no_warmup": Text(
         ("Départ sans échauffement", "Start without warm-up"),
         (
-            "Les premiers pas sont trop grands et il n'y a pas d'échauffement : « {name} » vaut {value} au pas {since}, "
-            "au-dessus de {threshold}",
+            "Les premiers pas sont trop grands et il n'y a pas d'échauffement : « {name} » vaut {value} au pas "
+            "{since}, au-dessus de {threshold}",
             "The first steps are too large and there is no warm-up: “{name}” is {value} at step {since}, above "
             "{threshold}",
         ),

@@ -21,6 +21,7 @@ from jarvis_nano.observe.tags import GROUPS, Lang
 
 # One colour a run, told apart by colour-blind readers too (Okabe & Ito 2008); page.css holds the colours.
 N_COLOURS = 6
+WIDE = ("train/loss", "eval/grammar")
 
 
 def render(data: Sequence[RunData], out: Path, lang: Lang) -> str:
@@ -194,7 +195,7 @@ def _links(data: Sequence[RunData], out: Path, lang: Lang) -> str:
 
 
 def _group(group: str, curves: list[dict[str, Any]], maps: list[dict[str, Any]], lang: Lang) -> str:
-    cards = [f'<div class="card{" wide" if chart["tag"] == "train/loss" else ""}" data-chart="{index}"></div>'
+    cards = [f'<div class="card{" wide" if chart["tag"] in WIDE else ""}" data-chart="{index}"></div>'
              for index, chart in enumerate(curves) if chart["group"] == group]  # fmt: skip
     wide = " wide" if group in ("french", "grammar") else ""  # they list their members' newest values too
     cards += [f'<div class="card map{wide}" data-map="{index}"></div>'

@@ -298,6 +298,18 @@ MEMBERS: dict[str, tuple[str, str]] = {
     "continuation": ("suites de mot", "continuations"),
     "capitals": ("majuscules", "capitals"),
     "rare": ("mots rares", "rare words"),
+    "subject_verb": ("sujet et verbe", "subject and verb"),
+    "gender": ("genre", "gender"),
+    "number_of_adjectives": ("pluriel des adjectifs", "plural of adjectives"),
+    "participle_etre": ("participe avec être", "participle with être"),
+    "participle_avoir": ("participe avec avoir", "participle with avoir"),
+    "contraction": ("contractions", "contractions"),
+    "negation": ("négation", "negation"),
+    "clitic_order": ("ordre des pronoms", "order of pronouns"),
+    "subjunctive": ("subjonctif", "subjunctive"),
+    "auxiliary": ("choix de l'auxiliaire", "choice of auxiliary"),
+    "pronoun_gender": ("genre du pronom", "gender of pronouns"),
+    "question_inversion": ("inversion dans la question", "inversion in questions"),
 }
 
 

@@ -71,6 +71,7 @@ def train(
             row: Row = {"step": step, "time": float(step), "train/loss": mean[0], "train/entropy": mean[1]}
             row |= {"train/log_z": mean[2], "train/grad_norm": norm, "train/clip_rate": sum(clipped) / len(clipped)}
             row["train/learning_rate"] = config.learning_rate * schedule.rate(step - 1, config)
+            row["train/weight_norm"] = math.sqrt(sum(p.double().square().sum().item() for p in model.parameters()))
             changes = {name: p.detach() - before[name] for name, p in model.named_parameters()}
             sizes = block_norms(before, model_config.n_layers)
             moved = block_norms(changes, model_config.n_layers)

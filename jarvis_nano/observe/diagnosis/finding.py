@@ -27,6 +27,7 @@ class Evidence:
     value: float
     """NaN where the number itself is what is wrong."""
     threshold: float
+    """NaN where there is none."""
     steps: int
     """For how many steps it has been beyond the threshold."""
 
@@ -62,11 +63,11 @@ class Finding:
     def proof(self, lang: Lang = "fr") -> list[str]:
         """The evidence, a line each: tag, value, threshold, steps."""
         limit, steps = ("seuil", "pas") if lang == "fr" else ("threshold", "steps")
-        return [
-            f"{one.tag} = {number(one.value, one.tag, lang)} ({limit} {number(one.threshold, one.tag, lang)}, "
-            f"{one.steps} {steps})"
-            for one in self.evidence
-        ]
+        lines = []
+        for one in self.evidence:
+            threshold = "" if math.isnan(one.threshold) else f"{limit} {number(one.threshold, one.tag, lang)}, "
+            lines.append(f"{one.tag} = {number(one.value, one.tag, lang)} ({threshold}{one.steps} {steps})")
+        return lines
 
     def _fill(self, template: str, lang: Lang) -> str:
         first, last = self.evidence[0], self.evidence[-1]
@@ -75,6 +76,7 @@ class Finding:
             threshold=number(first.threshold, first.tag, lang),
             steps=first.steps,
             tag=first.tag,
+            name=describe(first.tag).title(lang),
             where=_where(first.tag, lang),
             since=self.first_step,
             other=number(last.value, last.tag, lang),

@@ -78,6 +78,15 @@ class History:
         return self.step >= self.warmup_steps + self.patience
 
     @property
+    def initial_weight_norm(self) -> float:
+        """What random weights have: matrices of a spread of 0.02, norms of ones."""
+        model = self.model
+        n_matrix = model.n_matmul_parameters
+        n_matrix += 0 if model.tie_embeddings else model.vocab_size * model.d_model
+        n_matrix += model.context * model.d_model if model.positions == "learned" else 0
+        return math.sqrt(0.02**2 * n_matrix + (2 * model.n_layers + 1) * model.d_model)
+
+    @property
     def rate_share(self) -> float:
         """The present learning rate as a share of its peak; 1 where it is not recorded."""
         rate = self.last("train/learning_rate")

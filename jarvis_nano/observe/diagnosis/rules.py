@@ -10,6 +10,7 @@ import math
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from jarvis_nano.observe.diagnosis.finding import Evidence, Severity
@@ -25,6 +26,8 @@ RISE = 0.5  # nats above the best level; the mean of a stretch moves by less tha
 # rate 0.13 and more.
 HIGH_RATIO = {"adamw": 0.03, "muon": 0.3}
 HIGH_STEPS = 10
+GROWTH = 10.0  # of the weights' norm in the first steps; 1.0 to 2.4 when healthy, 15 at 30 times Muon's rate
+GROWTH_STEPS = 100
 LOW_RATIO = 1e-5
 STILL = 0.02  # nats between the two halves of a stretch: no more than a batch's luck
 NO_WARMUP_STEPS = 5
@@ -73,7 +76,7 @@ def _not_finite(run: History) -> Seen | None:
         broken = run.stretch(tag, lambda value: not math.isfinite(value))
         if broken.n_points:
             since = next(step for step, value in run.raw(tag)[-broken.n_points :] if not math.isfinite(value))
-            return Seen(since, (Evidence(tag, math.nan, math.inf, broken.steps),))
+            return Seen(since, (Evidence(tag, math.nan, math.nan, broken.steps),))
     return None
 
 
@@ -113,10 +116,16 @@ def _diverging(run: History) -> Seen | None:
 def _rate_too_high(run: History) -> Seen | None:
     limit = HIGH_RATIO[run.train.optimizer]
     large = run.stretch("layers/update_ratio", lambda family: _middle(family) > limit)
-    if large.n_points < 2 or large.steps < HIGH_STEPS:
-        return None
-    ratio = _middle(run.last("layers/update_ratio"))
-    return Seen(large.begin, (Evidence("layers/update_ratio", ratio, limit, large.steps),))
+    if large.n_points >= 2 and large.steps >= HIGH_STEPS:
+        ratio = _middle(run.last("layers/update_ratio"))
+        return Seen(large.begin, (Evidence("layers/update_ratio", ratio, limit, large.steps),))
+    # Muon's ratio settles by itself, for the weights grow as fast as the steps are large: that shows here.
+    norms = run.points("train/weight_norm")
+    if norms and run.step <= GROWTH_STEPS:
+        size, limit = norms[-1][1], GROWTH * run.initial_weight_norm
+        if size > limit and size > 1.5 * norms[0][1]:  # a model that is tuned starts large
+            return Seen(norms[0][0], (Evidence("train/weight_norm", size, limit, run.step),))
+    return None
 
 
 def _no_warmup(run: History) -> Seen | None:
@@ -151,7 +160,8 @@ def _frozen_layer(run: History) -> Seen | None:
             family = run.last(name)
             member = _frozen(family)[0]
             others = statistics.median(value for other, value in family.items() if other != member)
-            return Seen(still.begin, (Evidence(f"{name}/{member}", family[member], FROZEN_SHARE * others, still.steps),))
+            evidence = Evidence(f"{name}/{member}", family[member], FROZEN_SHARE * others, still.steps)
+            return Seen(still.begin, (evidence,))
     return None
 
 
@@ -182,7 +192,7 @@ def _attention_logits(run: History) -> Seen | None:
     if high.n_points >= 2:
         return Seen(high.begin, (_worst(run, name, MAX_LOGIT, high.steps),))
     recent = [(step, top(value)) for step, value in run.points(name)[-4:]]
-    rises = len(recent) == 4 and all(a[1] < b[1] for a, b in zip(recent, recent[1:], strict=False))
+    rises = len(recent) == 4 and all(a[1] < b[1] for a, b in pairwise(recent))
     if rises and recent[-1][1] > max(GROWING_LOGIT, 2 * recent[0][1]):
         return Seen(recent[0][0], (_worst(run, name, GROWING_LOGIT, recent[-1][0] - recent[0][0]),))
     return None
@@ -227,7 +237,8 @@ def _overfitting(run: History) -> Seen | None:
         return None
     best_step, best = min(points, key=lambda point: point[1])
     (_, before), (step, now) = points[-2:]
-    if min(now, before) > best + EVAL_RISE and now - train > EVAL_RISE:
+    then = run.mean_at("train/loss", best_step)
+    if min(now, before) > best + EVAL_RISE and now - train > EVAL_RISE and (then is None or train < then):
         return Seen(best_step, (Evidence("eval/loss", now, best + EVAL_RISE, step - best_step),
                                 Evidence("train/loss", train, best, step - best_step)))  # fmt: skip
     gaps = [(at, loss - nearby) for at, loss in points[-3:] if (nearby := run.mean_at("train/loss", at)) is not None]
@@ -250,7 +261,7 @@ def _vanishing_gradient(run: History) -> Seen | None:
 
 def _fades(family: Mapping[str, float]) -> bool:
     norms = blocks(family)
-    steady = all(0 < lower <= upper for lower, upper in zip(norms, norms[1:], strict=False))
+    steady = all(0 < lower <= upper for lower, upper in pairwise(norms))
     return len(norms) >= 3 and steady and norms[0] < VANISHED * norms[-1]
 
 
@@ -311,8 +322,10 @@ PRACTICE = "usage courant / known practice"
 RULES: tuple[Rule, ...] = (
     Rule("not_finite", "alarm", ("train/loss", "train/grad_norm", "eval/loss"), _not_finite, PRACTICE),
     Rule("diverging", "alarm", ("train/loss",), _diverging, "Wortsman et al. 2023, arXiv:2309.14322"),
-    Rule("rate_too_high", "alarm", ("layers/update_ratio",), _rate_too_high, "Wortsman et al. 2023, arXiv:2309.14322"),
-    Rule("no_warmup", "alarm", ("train/loss", "layers/update_ratio"), _no_warmup, "Kalra & Barkeshli 2024, arXiv:2406.09405"),
+    Rule("rate_too_high", "alarm", ("layers/update_ratio", "train/weight_norm"), _rate_too_high,
+         "Wortsman et al. 2023, arXiv:2309.14322"),
+    Rule("no_warmup", "alarm", ("train/loss", "layers/update_ratio"), _no_warmup,
+         "Kalra & Barkeshli 2024, arXiv:2406.09405"),
     Rule("frozen_layer", "alarm", ("layers/grad_norm", "layers/update_ratio"), _frozen_layer, PRACTICE),
     Rule("attention_logits", "alarm", ("probe/max_logit", "heads/max_logit"), _attention_logits,
          "Dehghani et al. 2023, arXiv:2302.05442; Kimi K2 2025, arXiv:2507.20534"),

@@ -1,7 +1,7 @@
 """What the diagnosis says, in French and English. The rules themselves stand in rules.py, under the same names.
 
-In a text {value}, {threshold}, {steps}, {tag} and {where} (a block, a head) are the first evidence's, {other} is the
-last evidence's value, {since} the step at which it began. `remedy` goes on after a colon.
+In a text {value}, {threshold}, {steps}, {tag}, its title {name} and {where} (a block, a head) are the first
+evidence's, {other} is the last evidence's value, {since} the step at which it began. `remedy` goes on after a colon.
 """
 
 from __future__ import annotations
@@ -78,10 +78,8 @@ TEXTS: dict[str, Text] = {
     "rate_too_high": Text(
         ("Taux d'apprentissage trop grand", "Learning rate too high"),
         (
-            "Depuis {steps} pas, chaque pas change les poids d'une part de {value} (sain : autour de 0,001, moins de "
-            "{threshold} au début)",
-            "For {steps} steps, each step has changed the weights by a share of {value} (healthy: around 0.001, less "
-            "than {threshold} early on)",
+            "Les pas sont trop grands depuis {steps} pas : « {name} » vaut {value} (sain : moins de {threshold})",
+            "The steps have been too large for {steps} steps: “{name}” is {value} (healthy: below {threshold})",
         ),
         (
             "divisez le taux d'apprentissage par 3 ou par 10",
@@ -91,9 +89,9 @@ TEXTS: dict[str, Text] = {
     "no_warmup": Text(
         ("Départ sans échauffement", "Start without warm-up"),
         (
-            "Les premiers pas sont trop grands et il n'y a pas d'échauffement : {tag} vaut {value} au pas {since}, "
-            "au-dessus de {threshold}",
-            "The first steps are too large and there is no warm-up: {tag} is {value} at step {since}, above "
+            "Les premiers pas sont trop grands et il n'y a pas d'échauffement : « {name} » vaut {value} au pas "
+            "{since}, au-dessus de {threshold}",
+            "The first steps are too large and there is no warm-up: “{name}” is {value} at step {since}, above "
             "{threshold}",
         ),
         (

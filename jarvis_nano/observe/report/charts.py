@@ -118,7 +118,8 @@ def _in_order(tags: set[str]) -> list[str]:
 def _natural(member: str) -> tuple[Any, ...]:
     """Numbers by size, `embedding` first and `final` last."""
     place = {"embedding": 0, "final": 2}.get(member, 1)
-    return place, [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", member) if part]
+    parts = [part for part in re.split(r"(\d+)", member) if part]
+    return place, [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]
 
 
 def _strict(value: float | None) -> float | None:

@@ -21,6 +21,7 @@ from jarvis_nano.observe.tags import GROUPS, Lang
 
 # One colour a run, told apart by colour-blind readers too (Okabe & Ito 2008); page.css holds the colours.
 N_COLOURS = 6
+WIDE = ("train/loss", "eval/grammar")
 
 
 def render(data: Sequence[RunData], out: Path, lang: Lang) -> str:
@@ -40,7 +41,8 @@ def render(data: Sequence[RunData], out: Path, lang: Lang) -> str:
         f"<footer>{word('made_by', lang)} · {_text(word('all_inside', lang))}</footer>",
     ]
     # "<" never appears in the data's JSON, so nothing in it can end the element that holds it.
-    embedded = json.dumps(_payload(data, curves, maps, lang), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
+    payload = json.dumps(_payload(data, curves, maps, lang), ensure_ascii=False, allow_nan=False)
+    embedded = payload.replace("<", "\\u003c")
     return _PAGE.format(
         lang=lang,
         title=_text(f"{title} · {word('title', lang)}"),
@@ -90,7 +92,7 @@ def _payload(
             for index, run in enumerate(data)
             for f in run.findings
         ],
-        "words": {key: word(key, lang) for key in ("step", "log")},
+        "words": {key: word(key, lang) for key in ("step", "log", "now")},
     }
 
 
@@ -137,7 +139,7 @@ def headline(run: RunData, lang: Lang) -> list[tuple[str, str]]:
     if speed is not None:
         found.append(("speed", number(speed, "train/tokens_per_second", lang)))
     if run.seconds:
-        found.append(("duration", duration(run.seconds, lang)))
+        found.append(("duration", duration(run.seconds)))
     overhead = run.last("observe/overhead_percent")
     if overhead is not None:
         found.append(("overhead", number(overhead, "observe/overhead_percent", lang) + " %"))
@@ -176,8 +178,8 @@ def _finding(finding: Finding, lang: Lang) -> str:
 >{_text(SEVERITIES[finding.severity][lang == "en"])}</span> {_text(steps)}</p>
 <h3>{_text(finding.title(lang))}</h3><p>{_text(finding.seen(lang))}.</p>
 <p class="remedy">→ {_text(remedy[:1].upper() + remedy[1:])}.</p>
-<details><summary>{word("evidence", lang)}</summary><ul>{proof}</ul><p>{word("source", lang)} : {_text(finding.source)}</p>
-</details></article>"""
+<details><summary>{word("evidence", lang)}</summary><ul>{proof}</ul>
+<p>{word("source", lang)} : {_text(finding.source)}</p></details></article>"""
 
 
 def _links(data: Sequence[RunData], out: Path, lang: Lang) -> str:
@@ -193,13 +195,15 @@ def _links(data: Sequence[RunData], out: Path, lang: Lang) -> str:
 
 
 def _group(group: str, curves: list[dict[str, Any]], maps: list[dict[str, Any]], lang: Lang) -> str:
-    cards = [f'<div class="card{" wide" if chart["tag"] == "train/loss" else ""}" data-chart="{index}"></div>'
+    cards = [f'<div class="card{" wide" if chart["tag"] in WIDE else ""}" data-chart="{index}"></div>'
              for index, chart in enumerate(curves) if chart["group"] == group]  # fmt: skip
-    cards += [f'<div class="card map" data-map="{index}"></div>'
+    wide = " wide" if group in ("french", "grammar") else ""  # they list their members' newest values too
+    cards += [f'<div class="card map{wide}" data-map="{index}"></div>'
               for index, one in enumerate(maps) if one["group"] == group]  # fmt: skip
     if not cards:
         return ""
-    return f'<section id="{group}"><h2>{_text(GROUPS[group][lang == "en"])}</h2><div class="grid">{"".join(cards)}</div></section>'
+    title = _text(GROUPS[group][lang == "en"])
+    return f'<section id="{group}"><h2>{title}</h2><div class="grid">{"".join(cards)}</div></section>'
 
 
 def _samples(data: Sequence[RunData], lang: Lang) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ def read_run(run: str | Path) -> RunData:
                 steps.append(step)
                 values.append(value)
     times = [row["time"] for row in rows if "time" in row]
-    gaps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in pairwise(times)]
     return RunData(
         folder=folder,
         name=folder.resolve().name,

@@ -95,12 +95,14 @@ def word(key: str, lang: Lang, **values: object) -> str:
     return WORDS[key][lang == "en"].format(**values)
 
 
-def duration(seconds: float, lang: Lang) -> str:
-    """3 h 05 min, 12 min 30 s, 45 s."""
+def duration(seconds: float) -> str:
+    """3 h 05 min, 12 min, 4 min 30 s, 45 s."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes_left = divmod(minutes, 60)
     if hours:
         return f"{hours} h {minutes_left:02d} min"
+    if minutes >= 10:
+        return f"{minutes} min"
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 

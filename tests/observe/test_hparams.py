@@ -15,7 +15,7 @@ from tensorboard.plugins.hparams.get_experiment import Handler as ExperimentHand
 from tensorboard.plugins.hparams.list_session_groups import Handler as GroupsHandler
 
 from jarvis_nano.config import PRESETS, ModelConfig, TrainConfig
-from jarvis_nano.observe.hparams import flattened
+from jarvis_nano.observe.hparams import DIALS, flattened
 from jarvis_nano.observe.metrics import Metrics
 from jarvis_nano.runs import RunConfig
 
@@ -65,6 +65,7 @@ def test_runs_are_listed_once_with_their_settings_and_results(tmp_path):
     kinds = {info.name: info.type for info in experiment.hparam_infos}
     assert set(kinds) == set(fast.hparams)
     assert kinds["model.tie_embeddings"] == api_pb2.DATA_TYPE_BOOL
+    assert tuple(info.name for info in experiment.hparam_infos[:5]) == DIALS  # the columns that are shown
     assert [info.name.tag for info in experiment.metric_infos] == ["eval/loss"]
 
 

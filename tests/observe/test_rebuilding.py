@@ -69,7 +69,7 @@ def _contents(run: Path) -> dict:
 def test_a_rebuilt_folder_shows_the_same(run):
     before = _contents(run)
     assert set(before["scalars"]) == {"train/loss", "eval/loss", "train/tokens_per_second"}
-    assert [step for step, _ in before["images"]["layers/grad_norm"]] == [20, 40, 60]
+    assert [step for step, _ in before["images"]["view/layers/grad_norm"]] == [20, 40, 60]
     files = set((run / "tensorboard").iterdir())
     assert rebuild(run) == run / "tensorboard"
     (file,) = (run / "tensorboard").iterdir()
@@ -91,8 +91,8 @@ def test_without_event_files_the_curves_texts_and_heat_maps_come_back(run):
     (run / "tensorboard").rmdir()
     rebuild(run)
     after = _contents(run)
-    del before["images"]["attention/00"]
-    del before["plugins"]["images"]["attention/00"]
+    del before["images"]["view/attention/00"]
+    del before["plugins"]["images"]["view/attention/00"]
     for key in ("scalars", "images", "texts", "plugins", "hparams"):
         assert after[key] == before[key], key
     assert after["histograms"] == {}

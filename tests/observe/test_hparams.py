@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
+from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator as PluginEventAccumulator
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
 from tensorboard.context import RequestContext
 from tensorboard.plugins.base_plugin import TBContext
@@ -87,6 +88,10 @@ def test_a_run_that_starts_over_or_is_resumed_keeps_its_row(tmp_path):
         metrics.truncate(10)
         metrics.hyperparameters({"rate": 1.0}, metrics=("eval/loss",))
         metrics.scalars(20, {"eval/loss": 1.0})
+    accumulator = PluginEventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    accumulator.Reload()
+    for record in ("experiment", "session_start_info"):  # of the run that started over, and of the resumed one
+        assert [event.step for event in accumulator.Tensors(f"_hparams_/{record}")] == [0, 0]
     _, (group,), _ = _page(tmp_path)
     assert group.hparams["rate"].number_value == 1.0
     assert [value.value for value in group.metric_values] == [1.0]

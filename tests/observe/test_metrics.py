@@ -277,6 +277,20 @@ def test_heat_maps_of_a_resumed_run_are_those_of_one_that_went_through(tmp_path)
         np.testing.assert_array_equal(one, other)
 
 
+def test_what_truncate_forgets_is_not_drawn(tmp_path):
+    with Metrics(tmp_path) as metrics:
+        for step in (10, 20, 30):
+            metrics.scalars(step, {"layers/x/00": float(step)})
+        metrics.heat_maps(30)
+        metrics.truncate(10)
+        metrics.scalars(20, {"layers/x/00": 7.0})
+        metrics.heat_maps(20)
+    ((step, picture),) = _images(tmp_path, "view/layers/x")
+    assert step == 20
+    expected = heat_map([10, 20], ["00"], np.array([[10.0, 7.0]]), title="layers/x")
+    np.testing.assert_array_equal(picture, expected.picture)
+
+
 def test_a_curve_resumed_twice_and_killed_between_is_read_once(tmp_path):
     for first, last, resume in ((1, 40, None), (21, 30, 20), (21, 61, 20)):
         with Metrics(tmp_path) as metrics:

@@ -25,11 +25,11 @@ CONFIG = runs.RunConfig("nano", ModelConfig(), TrainConfig(steps=60), "0" * 64, 
 
 @pytest.fixture
 def run(tmp_path) -> Path:
-    """A run that was killed at step 45, resumed from step 40 and finished."""
+    """A run that was killed at step 60, resumed from step 40 and finished."""
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps({"format": runs.FORMAT, **to_json(CONFIG)}), encoding="utf-8")
-    for first, last in ((5, 50), (45, 65)):
+    for first, last in ((5, 65), (45, 65)):
         with Metrics(folder) as metrics:
             if first > 5:
                 metrics.truncate(40)
@@ -96,6 +96,18 @@ def test_without_event_files_the_curves_texts_and_heat_maps_come_back(run):
     for key in ("scalars", "images", "texts", "plugins", "hparams"):
         assert after[key] == before[key], key
     assert after["histograms"] == {}
+
+
+def test_old_files_that_stay_beside_the_new_one_are_void(run):
+    """As when the machine goes down between the two."""
+    before = _contents(run)
+    old = {file: file.read_bytes() for file in (run / "tensorboard").iterdir()}
+    rebuild(run)
+    for file, data in old.items():
+        file.write_bytes(data)
+    after = _contents(run)
+    for key in ("scalars", "images", "histograms", "texts"):
+        assert after[key] == before[key], key
 
 
 def test_a_damaged_event_file_is_replaced(run):

@@ -21,9 +21,11 @@ from typing import Any
 from jarvis_nano.errors import UserError, main
 from jarvis_nano.observe.tensorboard import launch
 
-PAGES = ("timeseries", "scalars", "custom_scalars", "histograms", "distributions", "text")
+PAGES = (
+    "timeseries", "scalars", "custom_scalars", "images", "histograms", "distributions", "text", "hparams", "projector"
+)
 
-# TensorBoard's older pages live in shadow roots, which document.body.innerText leaves out.
+# TensorBoard's older pages live in shadow roots or in a frame, which document.body.innerText leaves out.
 _DEEP = """
 (() => {
   const texts = [];
@@ -31,6 +33,7 @@ _DEEP = """
     if (node.shadowRoot) walk(node.shadowRoot);
     if (node.nodeType === Node.TEXT_NODE) { if (node.data.trim()) texts.push(node.data.trim()); return; }
     if (node.tagName === 'STYLE' || node.tagName === 'SCRIPT') return;
+    if (node.tagName === 'IFRAME') { if (node.contentDocument?.body) walk(node.contentDocument.body); return; }
     if (node.nodeType === Node.ELEMENT_NODE && node.getClientRects().length === 0
         && getComputedStyle(node).display !== 'contents') return;
     for (const child of node.childNodes) walk(child);

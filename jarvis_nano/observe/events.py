@@ -85,15 +85,15 @@ class EventFile:
         return non_finite
 
     def images(self, step: int, wall_time: float, pictures: Mapping[str, np.ndarray]) -> None:
-        """Write each picture, uint8 (H, W, 3); ValueError as of pictures.png."""
-        from jarvis_nano.observe.pictures import png  # here: Pillow costs time that a run without pictures need not pay
+        """Write each picture, uint8 (H, W, 3), as `view/<tag>`; ValueError as of pictures.png."""
+        from jarvis_nano.observe.pictures import VIEW, png  # here: a run without pictures need not load Pillow
 
         values = []
         for tag, picture in pictures.items():
             encoded = png(picture)
             height, width = picture.shape[:2]
             image = Summary.Image(height=height, width=width, colorspace=3, encoded_image_string=encoded)
-            values.append(Summary.Value(tag=tag, image=image))
+            values.append(Summary.Value(tag=VIEW + tag, image=image))
         if values:
             self._summary(step, wall_time, values)
 

@@ -16,6 +16,9 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 from jarvis_nano.runs import RunConfig
 
 Setting = bool | int | float | str
+# The dials that people turn. TensorBoard shows first what differs between runs, and five columns unless told otherwise;
+# a run does not know the others, so it says of these that they do.
+DIALS = ("model.d_model", "model.n_layers", "train.batch_size", "train.learning_rate", "train.optimizer")
 METRICS = ("eval/loss", "eval/bits_per_byte", "eval/grammar", "train/loss", "train/tokens_per_second")
 
 
@@ -36,7 +39,9 @@ def start(settings: Mapping[str, Setting], metrics: Sequence[str], wall_time: fl
     """The records `experiment`, which columns there are, and `session_start_info`, this run's settings."""
     experiment = api_pb2.Experiment(
         time_created_secs=wall_time,
-        hparam_infos=[api_pb2.HParamInfo(name=name, type=_kind(value)) for name, value in settings.items()],
+        hparam_infos=[
+            api_pb2.HParamInfo(name=name, type=_kind(value), differs=name in DIALS) for name, value in settings.items()
+        ],
         metric_infos=[api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in metrics],
     )
     # Without a group's name the group is called like the run: a row of the table says which run it is.

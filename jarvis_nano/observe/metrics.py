@@ -110,7 +110,10 @@ class Metrics:
         self._events.images(step, time.time(), draw_families(self._families, self._lang))
 
     def pictures(self, step: int, pictures: Mapping[str, np.ndarray]) -> None:
-        """Record pictures, uint8 (H, W, 3) each, in TensorBoard only. ValueError for another shape or past 4 MP."""
+        """Record pictures, uint8 (H, W, 3) each, in TensorBoard only, as `view/<tag>`.
+
+        ValueError for another shape or type, or for more than 4 million pixels.
+        """
         if self._events:
             self._events.images(step, time.time(), pictures)
 

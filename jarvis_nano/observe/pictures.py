@@ -16,20 +16,23 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from jarvis_nano.observe.families import Families, thin
-from jarvis_nano.observe.tags import Lang, describe
+from jarvis_nano.observe.tags import MEMBERS, Lang, describe
 
 MAX_PIXELS = 4_000_000
+VIEW = "view/"  # before each tag: on the page Time Series, where groups come by name, curves come before pictures
 
 # Nine colours equally far apart in OKLab lightness (Ottosson 2020), 0.22 to 0.95, from violet over teal to yellow: a
 # step of the value is a step to the eye, on grey paper and to the colour-blind too.
 _ANCHORS = ("26063e", "28236b", "174882", "256a87", "298b95", "3aac9a", "5fcd8b", "afe572", "fbf488")
 MISSING = (200, 200, 200)
+_ASCII = str.maketrans({"’": "'", "«": '"', "»": '"', "œ": "oe", "σ": "sigma"})
 _INK, _PAPER = (40, 40, 40), (255, 255, 255)
 
-_PLOT_WIDTH, _PLOT_HEIGHT = 800, 400
-_LABEL_WIDTH, _LINE, _GAP = 260, 14, 8
+# Sizes in pixels. TensorBoard's cards are about 370 wide: a larger picture is shrunk, and its letters with it.
+_PLOT_WIDTH, _PLOT_HEIGHT = 300, 240
+_LABEL_WIDTH, _LINE, _LETTER, _GAP = 200, 15, 12, 6
 _MAX_ROWS = 500
-_GRID = 1100  # pixels of a side of the grid of heads
+_GRID = 360  # a side of the grid of heads
 
 
 @dataclass(frozen=True)
@@ -107,27 +110,31 @@ def heat_map(
 ) -> HeatMap:
     """`values` (members, steps) as coloured cells: a row a member, a column a step, the colours' scale beside them.
 
-    ValueError where the shapes do not fit.
+    `title` may have several lines. ValueError where the shapes do not fit.
     """
     if values.shape != (len(members), len(steps)) or not values.size:
         raise ValueError(f"values are {values.shape}, expected ({len(members)} members, {len(steps)} steps)")
     rows = thin(range(len(members)), _MAX_ROWS)
     values, members = values[rows], [members[row] for row in rows]
     scale = scale_of(values, log=log)
-    width = min(max(_PLOT_WIDTH // len(steps), 4), 40)
-    height = min(max(_PLOT_HEIGHT // len(members), 2), 22)
+    width = min(max(_PLOT_WIDTH // len(steps), 2), 40)
+    height = min(max(_PLOT_HEIGHT // len(members), 2), 18)
     # A label for every row that leaves room for its letters.
-    every = -(-_LINE // height) if height < _LINE else 1
+    every = -(-_LETTER // height)
     labels = {row: _fitting(members[row], _LABEL_WIDTH) for row in range(0, len(members), every)}
     left = 2 * _GAP + math.ceil(max(_length(label) for label in labels.values()))
-    top = 2 * _GAP + _LINE
-    across, down = width * len(steps), max(height * len(members), 5 * _LINE)
     title += f" [{unit}]" if unit else ""
     title += " (log)" if scale.log else ""
+    lines = title.split("\n")
+    top = 2 * _GAP + _LINE * len(lines)
+    across, down = width * len(steps), max(height * len(members), 5 * _LINE)
     right = left + across + _GAP
-    image = Image.new("RGB", (max(right + 100, math.ceil(_length(title)) + 2 * _GAP), top + down + 3 * _LINE), _PAPER)
+    limits = {share: f"{scale.value(share):.3g}" for share in (0.0, 0.5, 1.0)}
+    wide = max(right + 12 + 2 * _GAP + max(map(_length, limits.values())), 2 * _GAP + max(map(_length, lines)))
+    image = Image.new("RGB", (math.ceil(wide), top + down + 2 * _LINE), _PAPER)
     draw = ImageDraw.Draw(image)
-    _write(draw, (_GAP, _GAP), title)
+    for place, line in enumerate(lines):
+        _write(draw, (_GAP, _GAP + place * _LINE), line)
     cells = np.repeat(np.repeat(colours(scale.shares(values)), height, axis=0), width, axis=1)
     image.paste(Image.fromarray(cells), (left, top))
     for row, label in labels.items():
@@ -135,9 +142,8 @@ def heat_map(
     _write_steps(draw, steps, left, top + height * len(members) + 2, width)
     bar = colours(np.repeat(np.linspace(1.0, 0.0, down)[:, None], 12, axis=1))
     image.paste(Image.fromarray(bar), (right, top))
-    for share in (0.0, 0.5, 1.0):
-        place = (right + 12 + _GAP // 2, top + round((1 - share) * (down - _LINE)))
-        _write(draw, place, f"{scale.value(share):.3g}")
+    for share, limit in limits.items():
+        _write(draw, (right + 12 + _GAP // 2, top + round((1 - share) * (down - _LINE))), limit)
     return HeatMap(np.asarray(image), left, top, width, height, scale)
 
 
@@ -147,8 +153,9 @@ def draw_families(families: Families, lang: Lang = "fr") -> dict[str, np.ndarray
     for name in families.names():
         steps, members, values = families.table(name)
         about = describe(name)
-        title = name if about.title(lang) == name else f"{name}: {about.title(lang)}"
-        drawn[name] = heat_map(steps, members, values, title=title, unit=about.unit, log=about.log).picture
+        title = name if about.title(lang) == name else f"{name}\n{about.title(lang)}"
+        labels = [MEMBERS[member][lang == "en"] if member in MEMBERS else member for member in members]
+        drawn[name] = heat_map(steps, labels, values, title=title, unit=about.unit, log=about.log).picture
     return drawn
 
 
@@ -238,10 +245,10 @@ def _fitting(text: str, limit: int) -> str:
 
 def _plain(text: str) -> str:
     """`text` in the letters that Pillow's own font has: ASCII, accents taken off."""
-    decomposed = unicodedata.normalize("NFKD", text.replace("’", "'").replace("« ", '"').replace(" »", '"'))
+    decomposed = unicodedata.normalize("NFKD", text.translate(_ASCII))
     return "".join(c if c.isascii() else "?" for c in decomposed if not unicodedata.combining(c))
 
 
 @functools.cache
 def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default()
+    return ImageFont.load_default(12)

@@ -18,7 +18,7 @@ from jarvis_nano.observe import hparams
 from jarvis_nano.observe.events import EventFile
 from jarvis_nano.observe.families import Families, thin
 from jarvis_nano.observe.metrics import read_metrics, read_samples
-from jarvis_nano.observe.pictures import draw_families
+from jarvis_nano.observe.pictures import VIEW, draw_families
 from jarvis_nano.observe.tags import Lang
 from jarvis_nano.observe.tensorboard import PICTURES_KEPT
 
@@ -53,7 +53,7 @@ def rebuild(run_dir: str | Path, *, lang: Lang = "fr") -> Path:
             events.images(step, wall_time, draw_families(families, lang))
     for sample in samples:
         events.text(sample["step"], sample["time"], sample["tag"], sample["text"])
-    for event in _only_there(old, families.names()):
+    for event in _only_there(old, {VIEW + name for name in families.names()}):
         events.copy(event)
     if rows and settings and rows[-1]["step"] >= float(settings["train.steps"]):
         events.finished(float(rows[-1]["time"]), True)
@@ -69,8 +69,8 @@ def _picture_steps(rows: list[dict[str, float]]) -> set[int]:
     return {steps[i] for i in thin(steps, PICTURES_KEPT)}
 
 
-def _only_there(paths: Iterable[Path], families: list[str]) -> list[Event]:
-    """The histograms and pictures of old event files, without the heat maps of `families`, which are drawn anew.
+def _only_there(paths: Iterable[Path], drawn: set[str]) -> list[Event]:
+    """The histograms and pictures of old event files, without the tags `drawn`, the heat maps, which are drawn anew.
 
     What a resumed run declared void is left out, as TensorBoard does; a damaged file is read up to the damage.
     """
@@ -86,7 +86,7 @@ def _only_there(paths: Iterable[Path], families: list[str]) -> list[Event]:
             values = [
                 value
                 for value in event.summary.value
-                if value.WhichOneof("value") in ("histo", "image") and value.tag not in families
+                if value.WhichOneof("value") in ("histo", "image") and value.tag not in drawn
             ]
             if values:
                 del event.summary.value[:]

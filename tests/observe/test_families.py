@@ -37,7 +37,8 @@ def test_members_come_in_the_order_of_the_model_and_gaps_are_nan():
     assert steps == [10, 20]
     assert members == ["embedding", "2", "10", "final"]
     np.testing.assert_array_equal(values, [[np.nan, 0.5], [1.0, 7.0], [2.0, np.nan], [3.0, np.nan]])
-    assert families.table("spectrum/r")[1] == ["blocks.9.w", "blocks.10.w"]
+    families.add({"step": 20, "spectrum/r/blocks.9.v": 3.0})
+    assert families.table("spectrum/r")[1] == ["blocks.9.v", "blocks.9.w", "blocks.10.w"]
 
 
 def test_memory_is_bounded_and_the_picture_spans_the_run():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
+from tensorboard.backend.event_processing.plugin_event_accumulator import EventAccumulator as PluginEventAccumulator
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
 from tensorboard.context import RequestContext
 from tensorboard.plugins.base_plugin import TBContext
@@ -15,7 +16,7 @@ from tensorboard.plugins.hparams.get_experiment import Handler as ExperimentHand
 from tensorboard.plugins.hparams.list_session_groups import Handler as GroupsHandler
 
 from jarvis_nano.config import PRESETS, ModelConfig, TrainConfig
-from jarvis_nano.observe.hparams import flattened
+from jarvis_nano.observe.hparams import DIALS, flattened
 from jarvis_nano.observe.metrics import Metrics
 from jarvis_nano.runs import RunConfig
 
@@ -65,6 +66,7 @@ def test_runs_are_listed_once_with_their_settings_and_results(tmp_path):
     kinds = {info.name: info.type for info in experiment.hparam_infos}
     assert set(kinds) == set(fast.hparams)
     assert kinds["model.tie_embeddings"] == api_pb2.DATA_TYPE_BOOL
+    assert tuple(info.name for info in experiment.hparam_infos[:5]) == DIALS  # the columns that are shown
     assert [info.name.tag for info in experiment.metric_infos] == ["eval/loss"]
 
 
@@ -86,6 +88,10 @@ def test_a_run_that_starts_over_or_is_resumed_keeps_its_row(tmp_path):
         metrics.truncate(10)
         metrics.hyperparameters({"rate": 1.0}, metrics=("eval/loss",))
         metrics.scalars(20, {"eval/loss": 1.0})
+    accumulator = PluginEventAccumulator(str(tmp_path / "run" / "tensorboard"))
+    accumulator.Reload()
+    for record in ("experiment", "session_start_info"):  # of the run that started over, and of the resumed one
+        assert [event.step for event in accumulator.Tensors(f"_hparams_/{record}")] == [0, 0]
     _, (group,), _ = _page(tmp_path)
     assert group.hparams["rate"].number_value == 1.0
     assert [value.value for value in group.metric_values] == [1.0]

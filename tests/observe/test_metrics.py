@@ -242,7 +242,7 @@ def test_a_family_is_stored_and_drawn_but_is_no_curve(tmp_path):
     accumulator = EventAccumulator(str(tmp_path / "tensorboard"))
     accumulator.Reload()
     assert accumulator.Tags()["scalars"] == ["train/loss"]
-    pictures = _images(tmp_path, "layers/x")
+    pictures = _images(tmp_path, "view/layers/x")
     assert [step for step, _ in pictures] == [10, 20, 30]
     values = np.array([[1.0, 2.0, 3.0], [8.0] * 3, [5.0] * 3])
     expected = heat_map([10, 20, 30], ["00", "01", "02"], values, title="layers/x")
@@ -271,10 +271,24 @@ def test_heat_maps_of_a_resumed_run_are_those_of_one_that_went_through(tmp_path)
     record(tmp_path / "through", range(1, 1001))
     record(tmp_path / "resumed", range(1, 760))
     record(tmp_path / "resumed", range(651, 1001), resume=650)
-    through, resumed = _images(tmp_path / "through", "layers/x"), _images(tmp_path / "resumed", "layers/x")
+    through, resumed = _images(tmp_path / "through", "view/layers/x"), _images(tmp_path / "resumed", "view/layers/x")
     assert [step for step, _ in through] == [step for step, _ in resumed] == list(range(100, 1001, 100))
     for (_, one), (_, other) in zip(through, resumed, strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_what_truncate_forgets_is_not_drawn(tmp_path):
+    with Metrics(tmp_path) as metrics:
+        for step in (10, 20, 30):
+            metrics.scalars(step, {"layers/x/00": float(step)})
+        metrics.heat_maps(30)
+        metrics.truncate(10)
+        metrics.scalars(20, {"layers/x/00": 7.0})
+        metrics.heat_maps(20)
+    ((step, picture),) = _images(tmp_path, "view/layers/x")
+    assert step == 20
+    expected = heat_map([10, 20], ["00"], np.array([[10.0, 7.0]]), title="layers/x")
+    np.testing.assert_array_equal(picture, expected.picture)
 
 
 def test_a_curve_resumed_twice_and_killed_between_is_read_once(tmp_path):
@@ -300,7 +314,7 @@ def test_pictures_come_back_as_they_were_given(tmp_path):
         metrics.pictures(7, {"attention/00": picture, "attention/01": picture[:, ::-1]})
         with pytest.raises(ValueError, match="expected uint8"):
             metrics.pictures(8, {"attention/00": picture[..., 0]})
-    ((step, found),) = _images(tmp_path, "attention/01")
+    ((step, found),) = _images(tmp_path, "view/attention/01")
     assert step == 7
     np.testing.assert_array_equal(found, picture[:, ::-1])
 

@@ -25,11 +25,11 @@ CONFIG = runs.RunConfig("nano", ModelConfig(), TrainConfig(steps=60), "0" * 64, 
 
 @pytest.fixture
 def run(tmp_path) -> Path:
-    """A run that was killed at step 45, resumed from step 40 and finished."""
+    """A run that was killed at step 60, resumed from step 40 and finished."""
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps({"format": runs.FORMAT, **to_json(CONFIG)}), encoding="utf-8")
-    for first, last in ((5, 50), (45, 65)):
+    for first, last in ((5, 65), (45, 65)):
         with Metrics(folder) as metrics:
             if first > 5:
                 metrics.truncate(40)
@@ -69,7 +69,7 @@ def _contents(run: Path) -> dict:
 def test_a_rebuilt_folder_shows_the_same(run):
     before = _contents(run)
     assert set(before["scalars"]) == {"train/loss", "eval/loss", "train/tokens_per_second"}
-    assert [step for step, _ in before["images"]["layers/grad_norm"]] == [20, 40, 60]
+    assert [step for step, _ in before["images"]["view/layers/grad_norm"]] == [20, 40, 60]
     files = set((run / "tensorboard").iterdir())
     assert rebuild(run) == run / "tensorboard"
     (file,) = (run / "tensorboard").iterdir()
@@ -91,11 +91,23 @@ def test_without_event_files_the_curves_texts_and_heat_maps_come_back(run):
     (run / "tensorboard").rmdir()
     rebuild(run)
     after = _contents(run)
-    del before["images"]["attention/00"]
-    del before["plugins"]["images"]["attention/00"]
+    del before["images"]["view/attention/00"]
+    del before["plugins"]["images"]["view/attention/00"]
     for key in ("scalars", "images", "texts", "plugins", "hparams"):
         assert after[key] == before[key], key
     assert after["histograms"] == {}
+
+
+def test_old_files_that_stay_beside_the_new_one_are_void(run):
+    """As when the machine goes down between the two."""
+    before = _contents(run)
+    old = {file: file.read_bytes() for file in (run / "tensorboard").iterdir()}
+    rebuild(run)
+    for file, data in old.items():
+        file.write_bytes(data)
+    after = _contents(run)
+    for key in ("scalars", "images", "histograms", "texts"):
+        assert after[key] == before[key], key
 
 
 def test_a_damaged_event_file_is_replaced(run):

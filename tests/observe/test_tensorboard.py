@@ -17,6 +17,7 @@ import pytest
 
 from jarvis_nano.observe import tensorboard
 from jarvis_nano.observe.metrics import Metrics
+from jarvis_nano.observe.rebuilding import rebuild
 from jarvis_nano.observe.tensorboard import launch, next_free_port
 
 FIRST = 16006  # away from the port of a TensorBoard that somebody uses on this machine
@@ -124,6 +125,35 @@ def test_it_serves_the_runs_of_the_folder_and_a_resumed_curve_once(beside_anothe
     category = _get(url + "data/plugin/custom_scalars/layout")["category"][0]
     assert category["title"] == "Ce que le modèle apprend"
     assert [chart["title"] for chart in category["chart"]][:2] == ["Perte", "Perplexité"]
+
+
+def _points(url: str, run: str) -> list[tuple[int, float]]:
+    return [(step, value) for _, step, value in _get(f"{url}data/plugin/scalars/scalars?run={run}&tag=train/loss")]
+
+
+def test_a_run_rebuilt_while_it_is_shown_is_shown_anew_and_keeps_its_pictures(tmp_path):
+    with Metrics(tmp_path / "run") as metrics:
+        for step in range(1, 26):
+            metrics.scalars(step, {"train/loss": float(step), "eval/loss": 1.0, "layers/x/00": 1.0})
+            metrics.heat_maps(step)
+    server = launch(tmp_path, port=FIRST + 700)
+    try:
+        images = f"{server.url}data/plugin/images/images?run=run/tensorboard&tag=view/layers/x&sample=0"
+        expected = [(step, float(step)) for step in range(1, 26)]
+        deadline = time.monotonic() + 20
+        while not _get(server.url + "data/runs") and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert _points(server.url, "run/tensorboard") == expected
+        assert [image["step"] for image in _get(images)] == list(range(1, 26))
+        lines = (tmp_path / "run" / "metrics.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
+        (tmp_path / "run" / "metrics.jsonl").write_text("".join(lines[:20]), encoding="utf-8")
+        rebuild(tmp_path / "run")
+        while _points(server.url, "run/tensorboard") != expected[:20]:
+            assert time.monotonic() < deadline, _points(server.url, "run/tensorboard")
+            time.sleep(0.2)
+        assert _get(server.url + "data/runs") == ["run/tensorboard"]
+    finally:
+        server.close()
 
 
 @needs_proc

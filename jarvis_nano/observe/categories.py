@@ -150,12 +150,6 @@ def losses(by_id: Tensor, table: Table) -> dict[str, float]:
     return _means(nats, n_targets, {f"categories/loss/{name}": members[:, k] for k, name in enumerate(names)})
 
 
-def frequency_losses(by_id: Tensor, deciles: np.ndarray) -> dict[str, float]:
-    """Mean loss of each tenth of frequency_deciles: `frequency/loss/<0..9>` -> nats; by_id as for `losses`."""
-    nats, n_targets = _sums(by_id, len(deciles))
-    return _means(nats, n_targets, {f"frequency/loss/{tenth}": deciles == tenth for tenth in range(N_DECILES)})
-
-
 def _means(nats: np.ndarray, n_targets: np.ndarray, groups: dict[str, np.ndarray]) -> dict[str, float]:
     means = {}
     for tag, members in groups.items():

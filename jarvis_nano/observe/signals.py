@@ -91,7 +91,8 @@ class NoiseScale:
 
 
 def position_losses(starts: Sequence[int], means: Sequence[float]) -> dict[str, float]:
-    """`positions/loss/…` of the buckets that begin at `starts`; train/in_context: the last one's minus an early one's."""
+    """`positions/loss/…` of the buckets that begin at `starts`; train/in_context: the last one's minus an early one's.
+    """
     found = {f"positions/loss/{start:04d}": mean for start, mean in zip(starts, means, strict=True) if mean == mean}
     context = 2 * starts[-1]
     early = max((i for i, start in enumerate(starts) if start <= EARLY * context), default=0)

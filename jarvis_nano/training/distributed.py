@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, cast
+from typing import cast
 
 import torch
 import torch.distributed as dist
@@ -70,7 +70,7 @@ class OwnGradient:
         return self._square
 
 
-def average_gradients(own: OwnGradient, bucket: Any) -> torch.futures.Future[Tensor]:
+def average_gradients(own, bucket):  # type: ignore[no-untyped-def]  # DDP refuses annotations that are strings
     """DDP's own way of averaging a bucket (dist.GradBucket) of gradients, after a look at this process's."""
     own.add(bucket.buffer())
     return allreduce_hook(cast(dist.ProcessGroup, dist.group.WORLD), bucket)

@@ -139,7 +139,7 @@ class Observation:
                     self.model, self.tokenizer, self.pairs, per_phenomenon=0 if last else PAIRS_DURING_TRAINING
                 )
                 numbers |= {f"grammar/accuracy/{name}": share for name, share in scores.items()}
-                if scores:
+                if scores:  # none where every sentence is longer than the context
                     numbers["eval/grammar"] = sum(scores.values()) / len(scores)
             if self.settings.hessian:
                 numbers["probe/hessian_max"] = self._curvature()
@@ -151,14 +151,8 @@ class Observation:
         """With a checkpoint: the spectra of the matrices, and the embeddings for TensorBoard's projector."""
         with self.watch.running():
             self._write(step, spectra(self.model))
-            self.write_projector()
-
-    def write_projector(self) -> None:
-        """TensorBoard looks for it when it first sees the run, so also at the start."""
-        if self.metrics.has_tensorboard:
-            weight = self.model.token_embedding.weight[: self.tokenizer.vocab_size]
-            labels = [self.tokenizer.piece(index) for index in range(len(weight))]
-            write_projector(self.run / "tensorboard", weight, labels)
+            if self.metrics.has_tensorboard:
+                show_embeddings(self.run, self.model, self.tokenizer)
 
     def close(self) -> None:
         self.readings.close()
@@ -203,12 +197,21 @@ class Observation:
         return largest_eigenvalue(gradient_of, list(self.model.parameters()), iterations=HESSIAN_ITERATIONS)
 
 
+def show_embeddings(run: Path, model: Transformer, tokenizer: Tokenizer) -> None:
+    """The token embeddings for TensorBoard's projector. It looks once: so before the run's first event file."""
+    n = min(tokenizer.vocab_size, len(model.token_embedding.weight))
+    labels = [tokenizer.piece(index) for index in range(n)]
+    write_projector(run / "tensorboard", model.token_embedding.weight[:n], labels)
+
+
 def overhead_percent(observing: float, training: float) -> float:
     """Seconds of looking per 100 seconds of everything else."""
     return 100 * observing / training if training > 0 else math.nan
 
 
-def token_counts(batches: Sequence[Batch], vocab_size: int) -> np.ndarray:
-    """(V,) how often each id is a target in some batches."""
+def token_counts(batches: Sequence[Batch], vocab_size: int, end_id: int) -> np.ndarray:
+    """(V,) how often each id is a target in some batches; the ends of documents do not count, being no text."""
     ids = torch.cat([batch.targets[batch.targets != NO_TARGET] for batch in batches])
-    return torch.bincount(ids, minlength=vocab_size).numpy()
+    counts = torch.bincount(ids, minlength=vocab_size).numpy()
+    counts[end_id] = 0
+    return counts

@@ -23,7 +23,7 @@ from jarvis_nano.tokenizer import Tokenizer
 from jarvis_nano.training import checkpoint
 from jarvis_nano.training.distributed import World
 from jarvis_nano.training.loop import BatchSource, Trainer, Validation
-from jarvis_nano.training.observation import Observation, ObserveConfig, token_counts
+from jarvis_nano.training.observation import Observation, ObserveConfig, show_embeddings, token_counts
 from jarvis_nano.training.recorder import Recorder
 
 COUNTED_STEPS = 50  # of the training, whose tokens say which are rare
@@ -65,7 +65,7 @@ def train_run(
     if weights is not None:
         runs.load_weights(model, weights, Path(config.tuned_from))
     sample = [batches.batch(step) for step in range(COUNTED_STEPS)] if observe.on else []
-    counts = token_counts(sample, config.model.vocab_size) if observe.on else None
+    counts = token_counts(sample, config.model.vocab_size, tokenizer.special_id("</s>")) if observe.on else None
     deciles = None if counts is None else torch.from_numpy(frequency_deciles(counts))
     trainer = Trainer(run, model, config.train, batches, validation, world, deciles=deciles)
     trainer.profile_steps = observe.profile if world.is_first else 0
@@ -76,6 +76,8 @@ def train_run(
     if world.is_first:
         tokenizer.save(run / "tokenizer")
         checkpoint.write_config(run, config)
+        if observe.on and tensorboard:
+            show_embeddings(run, model, tokenizer)
     world.barrier()
     if not world.is_first:
         return trainer.train(None)

@@ -168,11 +168,6 @@ def test_a_category_s_loss_is_the_mean_over_its_targets_and_one_without_targets_
         for k, name in enumerate(["accents", "digits"])
     }
     assert found == pytest.approx(expected)
-    deciles = rng.integers(0, 10, 50)
-    by_decile = categories.frequency_losses(by_id, deciles)
-    assert by_decile == pytest.approx(
-        {f"frequency/loss/{d}": float(nats[deciles[targets] == d].mean()) for d in set(deciles[targets].tolist())}
-    )
 
 
 def test_one_broken_id_spoils_its_own_categories_only():

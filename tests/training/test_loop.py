@@ -113,11 +113,11 @@ def test_sigterm_writes_a_checkpoint(settings, change, corpus):
 def test_a_broken_loss_stops_the_run_and_spares_the_checkpoints(settings, change, monkeypatch):
     original = Trainer._update
 
-    def explode(self, rate):
+    def explode(self, rate, **more):
         if self.step == 7:
             with torch.no_grad():
                 self.model.token_embedding.weight.fill_(float("nan"))
-        return original(self, rate)
+        return original(self, rate, **more)
 
     monkeypatch.setattr(Trainer, "_update", explode)
     with pytest.raises(Diverged, match="last checkpoint is untouched"):
@@ -145,7 +145,7 @@ def test_weights_broken_by_the_last_update_are_not_saved(settings, change, monke
 def test_weights_that_break_without_a_sign_in_the_loss_are_not_saved(settings, change, monkeypatch):
     original = Trainer._update
 
-    def explode(self, rate):
+    def explode(self, rate, **more):
         norm = original(self, rate)
         if self.step == 9:  # loss and gradient of step 10 were fine
             with torch.no_grad():

@@ -94,7 +94,7 @@ class History:
 
     def points(self, name: str, *, since: int = -1) -> list[tuple[int, Any]]:
         """The newest MAX_POINTS after the step `since`, oldest first; numbers that are not finite are left out."""
-        found = []
+        found: list[tuple[int, Any]] = []
         for step, value in reversed(self._points.get(name, ())):
             if step <= since or len(found) == MAX_POINTS:
                 break

@@ -102,14 +102,14 @@ def _clipping(run: History) -> Seen | None:
     begin = max(clipped.begin, run.warmup_steps)  # random weights have large gradients: that is what warm-up is for
     if clipped.end - begin < CLIP_STEPS:
         return None
-    evidence = (Evidence("train/clip_rate", run.last("train/clip_rate"), CLIP_RATE, clipped.end - begin),)
+    evidence = [Evidence("train/clip_rate", run.last("train/clip_rate"), CLIP_RATE, clipped.end - begin)]
     # Small healthy models can stay a little above the limit for ever: AdamW does not feel a constant factor.
     norm, limit = run.mean("train/grad_norm", CLIP_STEPS), CLIP_LENGTH * run.train.max_grad_norm
     if norm is not None:
         if norm < limit:
             return None
-        evidence += (Evidence("train/grad_norm", norm, limit, CLIP_STEPS),)
-    return Seen(begin, evidence)
+        evidence.append(Evidence("train/grad_norm", norm, limit, CLIP_STEPS))
+    return Seen(begin, tuple(evidence))
 
 
 def _diverging(run: History) -> Seen | None:

@@ -150,6 +150,7 @@ def test_a_rule_speaks_above_its_threshold_alone(rule):
         ("frozen_layer", rows(lambda s: family("layers/grad_norm", 0.2, 0.00019, 0.3, 0.2))),
         ("frozen_layer", rows(lambda s: family("layers/update_ratio", 1e-3, 1e-3, 0.0, 1e-3))),
         ("overfitting", rows(lambda s: {"train/loss": 3 - s / 300, "eval/loss": 3.0}, every=100)),
+        ("clipping", rows(lambda s: {"train/clip_rate": 0.5, "train/grad_norm": 2.1})),
         ("rate_too_high", rows(lambda s: {"train/weight_norm": 22.0 * s}, last=40)),
     ],
 )
@@ -165,6 +166,8 @@ def test_a_rule_speaks_on_its_other_signs_too(rule, given):
         rows(lambda s: heads("attention_entropy", 0.01, 0.01, 2, 2) | heads("previous_token", 0.9, 0.8), every=99),
         # Random weights have large gradients; the warm-up does not count.
         rows(lambda s: {"train/clip_rate": 1.0 if s <= 290 else 0.0}),
+        # Gradients a little longer than the limit, for ever.
+        rows(lambda s: {"train/clip_rate": 1.0, "train/grad_norm": 1.9}),
         # A rate of zero freezes everything alike.
         rows(lambda s: family("layers/update_ratio", 0.0, 0.0, 0.0, 0.0)),
         # Adam's first steps without warm-up, at a small rate.
@@ -174,7 +177,7 @@ def test_a_rule_speaks_on_its_other_signs_too(rule, given):
         # The rate has gone down to nothing at the end: then small updates are as they should be.
         rows(lambda s: family("layers/update_ratio", *[1e-6] * 4) | {"train/loss": 2.0, "train/learning_rate": 1e-5}),
     ],
-    ids=["previous-token", "warm-up", "no rate", "first steps", "busy machine", "decayed"],
+    ids=["previous-token", "warm-up", "slightly clipped", "no rate", "first steps", "busy machine", "decayed"],
 )
 def test_healthy_signs_that_look_like_illness_stay_silent(given):
     train = dataclasses.replace(TRAIN, warmup=0.0) if given[0]["step"] == 1 else TRAIN

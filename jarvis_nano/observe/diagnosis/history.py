@@ -12,7 +12,7 @@ from typing import Any
 from jarvis_nano.config import ModelConfig, TrainConfig
 from jarvis_nano.observe.tags import split
 
-# A stretch is followed back over so many points at most: the start of a longer one was told long ago.
+# Nobody looks further back than so many points: a longer stretch was told of long ago, and a row stays cheap to judge.
 MAX_POINTS = 512
 
 LONG_STEPS = 200
@@ -93,10 +93,10 @@ class History:
         return 1.0 if rate is None else rate / self.train.learning_rate
 
     def points(self, name: str, *, since: int = -1) -> list[tuple[int, Any]]:
-        """The points after the step `since`, oldest first; numbers that are not finite are left out."""
-        found = []
+        """The newest MAX_POINTS after the step `since`, oldest first; numbers that are not finite are left out."""
+        found: list[tuple[int, Any]] = []
         for step, value in reversed(self._points.get(name, ())):
-            if step <= since:
+            if step <= since or len(found) == MAX_POINTS:
                 break
             if isinstance(value, dict) or math.isfinite(value):
                 found.append((step, value))

@@ -103,6 +103,9 @@ class Observation:
         self.last_reading: Reading | None = None
         self.diagnosis = Diagnosis(config, model.config, settings.lang)
         self._cut_back(start_step)
+        if not start_step:
+            shares = torch.from_numpy(counts[counts > 0] / counts.sum())
+            self._write(0, {"train/unigram_loss": torch.special.entr(shares).sum().item()})
 
     def _cut_back(self, step: int) -> None:
         """What lies beyond the step that the run goes on from is forgotten; what lies before is read again."""

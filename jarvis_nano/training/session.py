@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import platform
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -12,7 +15,9 @@ import torch
 from torch import Tensor
 
 from jarvis_nano import runs
+from jarvis_nano.data.batches import Batch
 from jarvis_nano.evaluation.perplexity import HeldOut
+from jarvis_nano.kernels.backends import instruction_set, missing_ops
 from jarvis_nano.model import Transformer
 from jarvis_nano.observe import hparams
 from jarvis_nano.observe.categories import frequency_deciles
@@ -26,7 +31,7 @@ from jarvis_nano.training.loop import BatchSource, Trainer, Validation
 from jarvis_nano.training.observation import Observation, ObserveConfig, show_embeddings, token_counts
 from jarvis_nano.training.recorder import Recorder
 
-COUNTED_STEPS = 50  # of the training, whose tokens say which are rare
+COUNTED_TOKENS = 400_000
 
 
 @contextlib.contextmanager
@@ -64,7 +69,7 @@ def train_run(
     model = Transformer(config.model)
     if weights is not None:
         runs.load_weights(model, weights, Path(config.tuned_from))
-    sample = [batches.batch(step) for step in range(COUNTED_STEPS)] if observe.on else []
+    sample = _sample(batches, config) if observe.on else []
     counts = token_counts(sample, config.model.vocab_size, tokenizer.special_id("</s>")) if observe.on else None
     deciles = None if counts is None else torch.from_numpy(frequency_deciles(counts))
     trainer = Trainer(run, model, config.train, batches, validation, world, deciles=deciles)
@@ -76,6 +81,7 @@ def train_run(
     if world.is_first:
         tokenizer.save(run / "tokenizer")
         checkpoint.write_config(run, config)
+        checkpoint.write_text(run / "machine.json", json.dumps(machine(world), indent=1))
         if observe.on and tensorboard:
             show_embeddings(run, model, tokenizer)
     world.barrier()
@@ -118,6 +124,29 @@ def train_run(
             result = trainer.train(recorder)
         metrics.finished()
         return result
+
+
+def _sample(batches: BatchSource, config: runs.RunConfig) -> list[Batch]:
+    """The first batches of the training, until they have enough tokens to tell the common ones from the rare."""
+    n = max(1, COUNTED_TOKENS // (config.train.batch_size * config.model.context))
+    return [batches.batch(step) for step in range(min(n, config.train.steps))]
+
+
+def machine(world: World) -> dict[str, str | int]:
+    """What a run was made on, for its report."""
+    found: dict[str, str | int] = {
+        "date": time.strftime("%Y-%m-%d"),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "system": f"{platform.system()} {platform.machine()}",
+        "processes": world.size,
+        "threads": torch.get_num_threads(),
+    }
+    if world.device.type == "cuda":
+        found["gpu"] = torch.cuda.get_device_name(world.device)
+    else:
+        found["instructions"] = "no compiled kernels" if missing_ops() else instruction_set()
+    return found
 
 
 @contextlib.contextmanager

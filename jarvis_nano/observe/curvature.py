@@ -41,9 +41,10 @@ def largest_eigenvalue(
     curves alike in every direction, is too long a step along a sharp one.
 
     Lanczos and not power iteration: early in training the Hessian has eigenvalues of both signs and about one size,
-    between which power iteration wanders (on an untrained model it gave 22.4 after 40 products and 17.3 after 80, where
-    Lanczos gives 23.96 after 20 and after 40). Both need as much memory: the vectors are not made orthogonal again, which makes copies of eigenvalues
-    that have converged already and leaves the outermost where they are (Paige 1972). The estimate comes from below.
+    between which power iteration wanders. On an untrained model it gave 22.4 after 40 products and 17.3 after 80, where
+    Lanczos gives 23.96 after 20 and after 40. It needs one vector more: they are not made orthogonal again, which
+    makes copies of eigenvalues that have converged and leaves the outermost where they are (Paige 1972). The
+    estimate comes from below.
 
     The parameters and their .grad are the very same afterwards, also after an exception; no global random state is
     touched. UserError on parameters of other dtypes. NaN where a gradient is not finite.

@@ -54,6 +54,11 @@ def test_a_plane_has_none_and_the_origin_is_a_point_too():
     assert largest_eigenvalue(lambda: [2 * x], [x]) == pytest.approx(2.0, rel=1e-3)
 
 
+def test_iterations_beyond_the_number_of_dimensions_add_nothing():
+    x = torch.tensor([1.5], dtype=torch.float64)
+    assert largest_eigenvalue(lambda: [-3.0 * x], [x], iterations=5) == pytest.approx(-3.0, rel=1e-7)
+
+
 def test_a_gradient_that_is_not_finite_gives_nan():
     x = torch.ones(3)
     assert math.isnan(largest_eigenvalue(lambda: [x * math.nan], [x]))

@@ -2,10 +2,10 @@
 
     python benchmarks/observe_overhead.py [--segments 20] [--steps 2] [--preset mini]
 
-Two trainings of the same model take turns, segment by segment, one with --observe on and one with off; in a segment "on"
-writes one line of metrics, more often than by default, so the figure is an upper bound of what the steps' own by-products
-cost. What is done every so many steps (probes, validations' looks, samples, spectra) is timed apart, and divided by the time
-of so many steps. Printed with 95 % intervals: of medians, by resampling.
+Two trainings of the same model take turns, segment by segment, one with --observe on and one with off; in a segment
+"on" writes one line of metrics, more often than by default, so the figure is an upper bound of what the steps' own
+by-products cost. What is done every so many steps (probes, validations' looks, samples, spectra) is timed apart, and
+divided by the time of so many steps. Printed with 95 % intervals: of medians, by resampling.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from pathlib import Path
 
 import torch
 
-from jarvis_nano import runs
 from jarvis_nano.config import PRESETS
 from jarvis_nano.data.batches import EvaluationWindows, TokenBatches
 from jarvis_nano.data.shards import Shards
 from jarvis_nano.evaluation.perplexity import evaluate
+from jarvis_nano.kernels.backends import instruction_set
 from jarvis_nano.model import Transformer
 from jarvis_nano.observe.categories import frequency_deciles
 from jarvis_nano.observe.metrics import Metrics
@@ -34,6 +34,7 @@ from jarvis_nano.observe.microscope import choose_passages
 from jarvis_nano.observe.progress import TrainingDisplay
 from jarvis_nano.tokenizer import Tokenizer
 from jarvis_nano.training.allocator import keep_freed_memory
+from jarvis_nano.training.checkpoint import commit
 from jarvis_nano.training.distributed import World
 from jarvis_nano.training.loop import Trainer, Validation
 from jarvis_nano.training.observation import Observation, ObserveConfig, token_counts
@@ -71,15 +72,16 @@ def measure(preset: str, n_segments: int, n_steps: int, n_looks: int, folder: Pa
     shards = [Shards.open(Path(prepared.shards), split, tokenizer_hash=tokenizer.hash) for split in ("train", "val")]
     batches = TokenBatches(shards[0], batch_size=train.batch_size, context=model_config.context, seed=0)
     windows = EvaluationWindows(shards[1], batch_size=train.batch_size, context=model_config.context)
-    counts = token_counts([batches.batch(step) for step in range(20)], tokenizer.vocab_size, tokenizer.special_id("</s>"))
+    sample = [batches.batch(step) for step in range(20)]
+    counts = token_counts(sample, tokenizer.vocab_size, tokenizer.special_id("</s>"))
     deciles = torch.from_numpy(frequency_deciles(counts))
     sides = {}
     for name in ("off", "on"):
         run = folder / name
         torch.manual_seed(0)
         model = Transformer(model_config)
-        world = World(0, 1, torch.device("cpu"))
-        trainer = Trainer(run, model, train, batches, Validation((), 0), world, deciles=deciles if name == "on" else None)
+        world, split = World(0, 1, torch.device("cpu")), deciles if name == "on" else None
+        trainer = Trainer(run, model, train, batches, Validation((), 0), world, deciles=split)
         model.train()
         metrics, display = Metrics(run), TrainingDisplay(10**9)
         observation = None
@@ -147,7 +149,9 @@ def measure(preset: str, n_segments: int, n_steps: int, n_looks: int, folder: Pa
         "overhead_percent_upper_95": round(sum(part[2] for part in parts.values()), 2),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
-        "run_format": runs.FORMAT,
+        "instructions": instruction_set(),
+        "date": time.strftime("%Y-%m-%d"),
+        "commit": commit(),
     }
 
 

@@ -11,7 +11,7 @@ from jarvis_nano.observe.tags import GROUPS, TAGS, Lang
 # Group of tags.GROUPS -> charts; a chart of several curves: ((French, English) title, tags); of one: its tag.
 CHARTS: dict[str, tuple[tuple[tuple[str, str], tuple[str, ...]] | str, ...]] = {
     "learning": (
-        (("Perte", "Loss"), ("train/loss", "eval/loss")),
+        (("Perte", "Loss"), ("train/loss", "eval/loss", "train/unigram_loss")),
         (("Perplexité", "Perplexity"), ("train/perplexity", "eval/perplexity")),
         (("Exactitude", "Accuracy"), ("train/accuracy", "eval/accuracy")),
         "eval/bits_per_byte",

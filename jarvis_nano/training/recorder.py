@@ -159,6 +159,9 @@ class Recorder:
         if last.norms:
             names = [self.names[parameter] for parameter in last.norms.parameters]
             found |= signals.norms_by_block(names, *last.norms[1:], total=norms[-1], max_norm=limit)
+            for member in map(signals.block_of, self.names.values()):  # a frozen block has no gradient: say so
+                for family in ("grad_norm", "clipped_grad_norm", "update_ratio"):
+                    found.setdefault(f"layers/{family}/{member}", 0.0)
         if last.small_gradient is not None:
             small, tokens = last.small_gradient.tolist()
             scale = self.noise_scale.update(small, norms[-1] ** 2, tokens, last.n_tokens)

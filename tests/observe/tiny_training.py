@@ -61,7 +61,7 @@ def train(
         for one in optimizers:
             for group in one.param_groups:
                 group["lr"] = group["peak_lr"] * schedule.rate(step - 1, config)
-        norm = float(optimizer.clip_and_step(optimizers, config.max_grad_norm))
+        norm = float(optimizer.clip_and_step(optimizers, config.max_grad_norm)[0])
         for one in optimizers:
             one.zero_grad()
         sums.append((loss.item(), entropy, log_z))

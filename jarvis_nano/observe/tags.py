@@ -147,7 +147,7 @@ _TABLE = (
      "log Z", "log Z",
      "Logarithme du dénominateur du softmax. Une dérive continue précède l'instabilité.",
      "Logarithm of the softmax's denominator. A steady drift comes before instability."),
-    ("probe/lens_depth", "output", "layers", False,
+    ("probe/lens_depth", "output", "", False,
      "Profondeur de la décision", "Depth of the decision",
      "Couche moyenne où la prédiction finale apparaît pour de bon (logit lens).",
      "Mean layer at which the final prediction appears for good (logit lens)."),

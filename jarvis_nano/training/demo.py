@@ -25,12 +25,14 @@ from jarvis_nano.errors import UserError
 from jarvis_nano.evaluation.answers import Answered, answer, percent_by_kind
 from jarvis_nano.evaluation.stories import StoryScore, score, write_stories
 from jarvis_nano.observe.metrics import read_metrics
+from jarvis_nano.observe.report import write_report
 from jarvis_nano.training.checkpoint import write_text
 from jarvis_nano.training.finetune import Finetune, finetune
 from jarvis_nano.training.prepare import builtin_folder
 from jarvis_nano.training.pretrain import pretrain, starting_point
 
 TUNING_RATE = 3e-3  # a short tuning: at the default, a third of it, copying is not learnt in time
+LOOK_EVERY = 110  # steps: enough looks inside to see what is learnt first
 QUESTIONS = (
     "Bonjour !",
     "Quelle est la capitale de l'Italie ?",
@@ -90,7 +92,7 @@ def demo(settings: Demo) -> None:
     _require_same_corpus(base, settings.run, corpus)
     with stages.stage("pretraining", "Le préentraînement"):
         shared: dict[str, Any] = {"tensorboard": settings.tensorboard, "threads": settings.threads}
-        train = dataclasses.replace(start.train, steps=settings.steps)
+        train = dataclasses.replace(start.train, steps=settings.steps, eval_every=LOOK_EVERY)
         pretrain(dataclasses.replace(start, run=base, resume=True, train=train, **shared), "nano")
     with stages.stage("tuning", "L'affinage sur des instructions"):
         instructions = str(corpus / "instructions-train.jsonl")
@@ -105,7 +107,9 @@ def demo(settings: Demo) -> None:
     run = runs.resolve(settings.run)
     result = {"seconds": stages.seconds, **_figures(base, story_score, answered), "transcript": transcript}
     write_text(run / "demo.json", json.dumps(result, ensure_ascii=False, indent=1) + "\n")
-    console.print(f"\n{sum(stages.seconds.values()):.0f} s in all; figures in {run / 'demo.json'}. Your turn: "
+    report = write_report([runs.resolve(base)])
+    console.print(f"\n{sum(stages.seconds.values()):.0f} s in all; figures in {run / 'demo.json'}. "
+                  f"What happened inside: {report}, and token by token {report.with_name('microscope.html')}. Your turn: "
                   f"[bold]python scripts/chat.py {settings.run}[/]")  # fmt: skip
 
 

@@ -109,8 +109,8 @@ def demo(settings: Demo) -> None:
     write_text(run / "demo.json", json.dumps(result, ensure_ascii=False, indent=1) + "\n")
     report = write_report([runs.resolve(base)])
     console.print(f"\n{sum(stages.seconds.values()):.0f} s in all; figures in {run / 'demo.json'}. "
-                  f"What happened inside: {report}, and token by token {report.with_name('microscope.html')}. Your turn: "
-                  f"[bold]python scripts/chat.py {settings.run}[/]")  # fmt: skip
+                  f"What happened inside: {report}, token by token: {report.with_name('microscope.html')}. "
+                  f"Your turn: [bold]python scripts/chat.py {settings.run}[/]")  # fmt: skip
 
 
 def _require_same_corpus(base: str, tuned: str, corpus: Path) -> None:

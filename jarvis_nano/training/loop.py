@@ -129,6 +129,8 @@ class Trainer:
 
     def _train(self) -> HeldOut:
         config = self.config
+        if self.recorder and not self.step:
+            self.recorder.untrained()
         with stop_signals() as stop, StepProfiler(self.run, self.profile_steps) as profiler:
             while self.step < config.steps:
                 started = time.perf_counter()

@@ -39,7 +39,7 @@ from jarvis_nano.observe.tags import Lang
 from jarvis_nano.tokenizer import Tokenizer
 
 PROBE_ROWS = 2
-PAIRS_DURING_TRAINING = 20  # of each phenomenon: a fifth of the whole, at the end all
+PAIRS_DURING_TRAINING = 40  # of each phenomenon, of some 110; at the end all
 HESSIAN_ROWS = 2
 HESSIAN_ITERATIONS = 10
 
@@ -131,10 +131,11 @@ class Observation:
             assert ids is not None
             self._write(step, probe(self.model, ids, document, targets=targets).numbers)
 
-    def validated(self, step: int, by_id: Tensor, *, last: bool) -> None:
-        """After a validation: losses by category, the microscope, grammar, heads, attention maps, heat maps."""
+    def validated(self, step: int, by_id: Tensor | None, *, last: bool = False) -> None:
+        """After a validation, and before the first step, where there was none (by_id None): losses by category, the
+        microscope, grammar, heads, attention maps, heat maps."""
         with self.watch.running():
-            numbers = categories.losses(by_id, self.table)
+            numbers = {} if by_id is None else categories.losses(by_id, self.table)
             if self.model.config.context >= 4:
                 numbers |= head_patterns(self.model)
             if self.pairs:

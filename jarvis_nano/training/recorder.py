@@ -84,6 +84,11 @@ class Recorder:
         self.noise_scale = signals.NoiseScale()
         self.names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
 
+    def untrained(self) -> None:
+        """Before the first step: what curves and pages begin with."""
+        if self.observation:
+            self.observation.validated(0, None)
+
     def step(self, step: int, totals: StepTotals, started: float) -> None:
         """After each step, which began when time.perf_counter() was `started`. Waits for a GPU only where it must."""
         config = self.config

@@ -55,7 +55,7 @@ def test_everything_that_is_promised_is_written(watched, change):
     ):  # fmt: skip
         assert tag in tags, tag
     assert Path("runs/a/microscope.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
-    assert [reading.step for reading in read_readings("runs/a")] == [*range(5, 80, 5), 80]
+    assert [reading.step for reading in read_readings("runs/a")] == [0, *range(5, 80, 5), 80]
 
 
 def test_a_resumed_run_has_each_line_once_and_the_same_figures(watched, change, monkeypatch):

@@ -19,7 +19,10 @@ CHARTS: dict[str, tuple[tuple[tuple[str, str], tuple[str, ...]] | str, ...]] = {
         "eval/grammar",
     ),
     "step": (
-        (("Gradient : norme et écrêtage", "Gradient: norm and clipping"), ("train/grad_norm", "train/clip_rate")),
+        (
+            ("Gradient : norme et écrêtage", "Gradient: norm and clipping"),
+            ("train/grad_norm", "train/grad_norm_max", "train/clip_rate"),
+        ),
         (("Pics : perte et gradient", "Spikes: loss and gradient"), ("train/loss_spike", "train/grad_spike")),
         "train/learning_rate",
         "train/weight_norm",

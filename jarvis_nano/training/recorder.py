@@ -151,6 +151,7 @@ class Recorder:
         starts = position_buckets(self.model.config.context)
         by_position, by_decile = split_sums(sums, len(starts))
         found = signals.position_losses(starts, by_position) | signals.frequency_losses(by_decile)
+        found["train/grad_norm_max"] = max(norms)
         found["train/memory_mb"] = signals.memory_mb(last.sums.device)
         assert self.observation is not None
         found["observe/overhead_percent"] = overhead_percent(self.observation.watch.seconds, self.all_seconds)

@@ -56,7 +56,7 @@ CASES = {
         rows(lambda s: {"train/loss_spike": 5.9 if s == 300 else 0.0}),
     ),
     "gradient_spikes": (
-        rows(lambda s: {"train/grad_spike": 6.1 if s in (300, 350, 400) else 0.0}),
+        rows(lambda s: {"train/grad_spike": 6.1 if s in (300, 350, 400) else 0.0, "train/grad_norm_max": 1.1}),
         rows(lambda s: {"train/grad_spike": 60.0 if s in (300, 400) else 5.9}),
     ),
     "clipping": (
@@ -174,10 +174,12 @@ def test_a_rule_speaks_on_its_other_signs_too(rule, given):
         rows(lambda s: family("layers/update_ratio", *[0.05 if s == 1 else 0.005] * 4), first=1, last=20, every=1),
         # One slow stretch of a few steps: another program.
         rows(lambda s: {"train/tokens_per_second": 300 if 300 < s < 340 else 1000}),
+        # Spikes of a steady gradient that stay below what clipping lets through.
+        rows(lambda s: {"train/grad_spike": 9.0 if s in (300, 350, 400) else 0.0, "train/grad_norm_max": 0.6}),
         # The rate has gone down to nothing at the end: then small updates are as they should be.
         rows(lambda s: family("layers/update_ratio", *[1e-6] * 4) | {"train/loss": 2.0, "train/learning_rate": 1e-5}),
     ],
-    ids=["previous-token", "warm-up", "slightly clipped", "no rate", "first steps", "busy machine", "decayed"],
+    ids=["previous-token", "warm-up", "slightly clipped", "no rate", "first steps", "busy machine", "short spikes", "decayed"],
 )
 def test_healthy_signs_that_look_like_illness_stay_silent(given):
     train = dataclasses.replace(TRAIN, warmup=0.0) if given[0]["step"] == 1 else TRAIN

@@ -90,7 +90,13 @@ def _loss_spike(run: History) -> Seen | None:
 
 def _gradient_spikes(run: History) -> Seen | None:
     since = max(SPIKE_MEMORY, run.step - run.patience)
-    spikes = [(step, score) for step, score in run.points("train/grad_spike", since=since) if score > SPIKE_SCORE]
+    # A gradient that varies little has spikes that even clipping lets through: they do no harm.
+    longest = dict(run.points("train/grad_norm_max", since=since))
+    spikes = [
+        (step, score)
+        for step, score in run.points("train/grad_spike", since=since)
+        if score > SPIKE_SCORE and longest.get(step, math.inf) > run.train.max_grad_norm
+    ]
     if len(spikes) < GRADIENT_SPIKES:
         return None
     worst, first = max(score for _, score in spikes), spikes[0][0]

@@ -179,7 +179,10 @@ def test_a_rule_speaks_on_its_other_signs_too(rule, given):
         # The rate has gone down to nothing at the end: then small updates are as they should be.
         rows(lambda s: family("layers/update_ratio", *[1e-6] * 4) | {"train/loss": 2.0, "train/learning_rate": 1e-5}),
     ],
-    ids=["previous-token", "warm-up", "slightly clipped", "no rate", "first steps", "busy machine", "short spikes", "decayed"],
+    ids=[
+        "previous-token", "warm-up", "slightly clipped", "no rate", "first steps", "busy machine", "short spikes",
+        "decayed",
+    ],
 )
 def test_healthy_signs_that_look_like_illness_stay_silent(given):
     train = dataclasses.replace(TRAIN, warmup=0.0) if given[0]["step"] == 1 else TRAIN

@@ -19,6 +19,10 @@ pytestmark = pytest.mark.slow
 
 USE = (
     "import torch, jarvis_nano; from jarvis_nano import _bpe, kernels\n"
+    "from jarvis_nano.evaluation import grammar\n"
+    "from jarvis_nano.observe.report import page\n"
+    "from jarvis_nano.training.allocator import keep_freed_memory\n"
+    "assert keep_freed_memory() and grammar.load() and page._asset(\"page.css\")\n"
     "y = kernels.layer_norm(torch.ones(2, 8), torch.ones(8), backend='cpp')\n"
     "print(y.abs().sum().item(), kernels.__file__)"
 )
@@ -86,7 +90,14 @@ def test_the_sdist_holds_what_the_wheel_is_built_from(source, tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
         archive.extractall(tmp_path / "site")
-    for pattern in (r"jarvis_nano/_ops\S*\.so", r"jarvis_nano/_bpe\S*\.so", r"jarvis_nano/kernels/layernorm/op\.py"):
+    for pattern in (
+        r"jarvis_nano/_ops\S*\.so",
+        r"jarvis_nano/_bpe\S*\.so",
+        r"jarvis_nano/_allocator\S*\.so",
+        r"jarvis_nano/kernels/layernorm/op\.py",
+        r"jarvis_nano/evaluation/minimal_pairs/gender\.tsv",
+        r"jarvis_nano/observe/report/page\.css",
+    ):
         assert any(re.fullmatch(pattern, name) for name in names), pattern
     assert not any(name.startswith(("kernels/", "tests/", "csrc/", "scripts/")) for name in names)
     works(Path(sys.executable), tmp_path / "site", PYTHONPATH=str(tmp_path / "site"))

@@ -37,10 +37,12 @@ _ARRANGE = """
   const wanted = titles.map(title => cards.find(card => card.querySelector('h3')?.textContent === title));
   if (wanted.includes(undefined)) return cards.map(card => card.querySelector('h3')?.textContent).join(', ');
   const row = document.createElement('div');
-  row.style.cssText = `display:grid;grid-template-columns:repeat(${titles.length},1fr);gap:12px;padding:12px`;
+  row.style.cssText = `display:grid;grid-template-columns:repeat(${titles.length},1fr);gap:12px;padding:12px;align-items:start`;
+  wanted.forEach(card => card.classList.remove('wide'));
   row.append(...wanted);
   document.body.replaceChildren(row);
   scrollTo(0, 0);
+  dispatchEvent(new Event('resize'));
   return row.getBoundingClientRect().height;
 })(%s)
 """
@@ -52,7 +54,7 @@ def main() -> None:
     parser.add_argument("real", type=Path, nargs="?")
     asked = parser.parse_args()
     OUT.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, Chromium(width=WIDTH, height=900) as page:
+    with tempfile.TemporaryDirectory() as folder, Chromium(width=WIDTH, height=1200) as page:
         for name, (runs, wanted) in PICTURES.items():
             if "REAL" in runs and asked.real is None:
                 continue

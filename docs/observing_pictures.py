@@ -37,7 +37,8 @@ _ARRANGE = """
   const wanted = titles.map(title => cards.find(card => card.querySelector('h3')?.textContent === title));
   if (wanted.includes(undefined)) return cards.map(card => card.querySelector('h3')?.textContent).join(', ');
   const row = document.createElement('div');
-  row.style.cssText = `display:grid;grid-template-columns:repeat(${titles.length},1fr);gap:12px;padding:12px;align-items:start`;
+  row.style.cssText = `display:grid;grid-template-columns:repeat(${titles.length},1fr);gap:12px;padding:12px`;
+  row.style.alignItems = "start";
   wanted.forEach(card => card.classList.remove('wide'));
   row.append(...wanted);
   document.body.replaceChildren(row);

@@ -205,8 +205,8 @@ class Trainer:
         return torch.stack(torch._foreach_norm(gradients)).square().sum()
 
     def _mean_over_parts(self, square: Tensor, piece: Batch, n_tokens: int) -> Tensor:
-        """(2,): ‖g‖² of a part's mean gradient, the mean over the processes, and the harmonic mean of the parts' tokens:
-        the noise of a part is in proportion to 1 / tokens.
+        """(2,): ‖g‖² of a part's mean gradient, the mean over the processes, and its tokens, the harmonic mean, for the
+        noise of a part goes with 1 / tokens.
 
         The loss of a part is its sum times processes / all tokens; over its own tokens it would be its mean.
         """

@@ -249,5 +249,8 @@ def write_files(folder: Path, files: dict[str, bytes]) -> None:
         try:
             beside.write_bytes(files[name])
             beside.replace(folder / name)
+        except OSError as error:
+            error.filename = str(folder / name)  # write(2) does not know the name; the user needs it
+            raise
         finally:
             beside.unlink(missing_ok=True)

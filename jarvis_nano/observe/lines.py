@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
 from jarvis_nano.errors import UserError
+from jarvis_nano.observe.replacing import replace_file
 
 
 class JsonLines:
@@ -23,7 +23,7 @@ class JsonLines:
             data = self._path.read_bytes()
             whole = _whole_lines(data)
             if whole != data:
-                self._replace(whole)
+                replace_file(self._path, whole)
         # Unbuffered: a line is one write(2), whole in the file when append() returns.
         return self._path.open("ab", buffering=0)
 
@@ -43,16 +43,8 @@ class JsonLines:
         if all(row["step"] <= step for _, row in rows):
             return
         self._file.close()
-        self._replace(b"".join(line for line, row in rows if row["step"] <= step))
+        replace_file(self._path, b"".join(line for line, row in rows if row["step"] <= step))
         self._file = self._open()
-
-    def _replace(self, data: bytes) -> None:
-        beside = self._path.with_name(self._path.name + ".part")
-        with beside.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(self._path)
 
     def close(self) -> None:
         self._file.close()

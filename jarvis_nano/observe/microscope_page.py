@@ -15,6 +15,7 @@ from typing import Any
 
 from jarvis_nano.observe.microscope_look import SCRIPT, STYLE
 from jarvis_nano.observe.readings import Reading, cells, read_readings
+from jarvis_nano.observe.replacing import replace_file
 
 PAGE = "microscope.html"
 # About 5 kB each with four passages of 96 tokens: the page of the longest run stays under half a megabyte.
@@ -168,9 +169,7 @@ def write_page(run: str | Path, lang: str = "fr") -> Path:
     run = Path(run)
     path = run / PAGE
     text = page(read_readings(run), lang, name=run.resolve().name)
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(path)
+    replace_file(path, text.encode())
     return path
 
 

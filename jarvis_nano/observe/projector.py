@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jarvis_nano.observe.replacing import replace_file
+
 if TYPE_CHECKING:
     import torch
 
@@ -34,19 +36,19 @@ def write_projector(folder: str | Path, weight: torch.Tensor | np.ndarray, label
     (folder / "projector").mkdir(parents=True, exist_ok=True)
     # Two columns, for of one alone TensorBoard takes the heading for a token.
     rows = ["token\tid", *(f"{label_of(label)}\t{index}" for index, label in enumerate(labels[:MAX_ROWS]))]
-    _replace(folder / "projector" / "labels.tsv", "".join(row + "\n" for row in rows).encode())
+    replace_file(folder / "projector" / "labels.tsv", "".join(row + "\n" for row in rows).encode())
     data, name, other = matrix.tobytes(), "tokens.bytes", "tokens.tsv"
     if _looks_like_text(data):
         name, other = other, name
         lines = ("\t".join(f"{value:.9g}" for value in row) + "\n" for row in matrix.tolist())
         data = "".join(lines).encode()
-    _replace(folder / "projector" / name, data)
+    replace_file(folder / "projector" / name, data)
     config = (
         'embeddings {\n  tensor_name: "token_embedding"\n'
         f'  tensor_path: "projector/{name}"\n  metadata_path: "projector/labels.tsv"\n'
         f"  tensor_shape: {matrix.shape[0]}\n  tensor_shape: {matrix.shape[1]}\n}}\n"
     )
-    _replace(folder / "projector_config.pbtxt", config.encode())
+    replace_file(folder / "projector_config.pbtxt", config.encode())
     (folder / "projector" / other).unlink(missing_ok=True)
 
 
@@ -63,9 +65,3 @@ def _looks_like_text(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def _replace(path: Path, data: bytes) -> None:
-    beside = path.with_name(path.name + ".part")
-    beside.write_bytes(data)
-    beside.replace(path)

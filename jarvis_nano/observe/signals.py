@@ -11,7 +11,7 @@ import resource
 import statistics
 import sys
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -76,11 +76,12 @@ class NoiseScale:
     """
 
     def __init__(self, memory: float = 0.9) -> None:
-        self._memory, self._noise, self._signal, self._weight = memory, 0.0, 0.0, 0.0
+        self._memory, self._noise, self._signal = memory, 0.0, 0.0
 
     def update(self, small: float, large: float, small_tokens: float, large_tokens: float) -> float | None:
-        """‖g‖² of a mean gradient over so many tokens each -> the scale; None where the signal drowns."""
-        if not (math.isfinite(small) and math.isfinite(large) and small_tokens < large_tokens):
+        """‖g‖² of a mean gradient over so many tokens each -> the scale; None where the signal drowns, and where a
+        part had no tokens."""
+        if not (math.isfinite(small) and math.isfinite(large) and 0 < small_tokens < large_tokens):
             return None
         signal = (large_tokens * large - small_tokens * small) / (large_tokens - small_tokens)
         noise = (small - large) / (1 / small_tokens - 1 / large_tokens)
@@ -112,7 +113,3 @@ def memory_mb(device: torch.device) -> float:
         return torch.cuda.max_memory_allocated(device) / 1e6
     unit = 1.0 if sys.platform == "darwin" else 1024.0  # ru_maxrss is in bytes there, in kilobytes on Linux
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
-
-
-def finite(values: Mapping[str, float]) -> dict[str, float]:
-    return {tag: value for tag, value in values.items() if math.isfinite(value)}

@@ -19,6 +19,7 @@ from jarvis_nano import runs
 from jarvis_nano.config import read_json, to_json
 from jarvis_nano.errors import UserError
 from jarvis_nano.model import Transformer
+from jarvis_nano.observe.replacing import replace_file
 
 OptimizerState = dict[str, dict[str, Tensor]]
 """parameter name -> state name -> tensor; step counts are tensors too"""
@@ -34,16 +35,7 @@ def write_config(run: Path, config: runs.RunConfig) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """A text file, written beside itself and renamed into place."""
-    beside = path.with_name(f".{path.name}.tmp")
-    try:
-        with beside.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+    replace_file(path, text.encode())
 
 
 def save(

@@ -205,15 +205,18 @@ class Trainer:
         return torch.stack(torch._foreach_norm(gradients)).square().sum()
 
     def _mean_over_parts(self, square: Tensor, piece: Batch, n_tokens: int) -> Tensor:
-        """(2,): ‖g‖² of a part's mean gradient and the part's tokens, the means over the processes.
+        """(2,): ‖g‖² of a part's mean gradient, the mean over the processes, and its tokens, the harmonic mean, for the
+        noise of a part goes with 1 / tokens.
 
         The loss of a part is its sum times processes / all tokens; over its own tokens it would be its mean.
         """
         world = self.world
         n_own = int(np.count_nonzero(piece.targets.numpy() != NO_TARGET))
         scale = n_tokens / world.size / max(1, n_own)
-        found = torch.stack((square.double() * scale**2, square.new_tensor(n_own, dtype=torch.float64)))
-        return world.sum(found) / world.size
+        share = 1 / n_own if n_own else math.inf  # without a token: a harmonic mean of 0, which NoiseScale refuses
+        found = world.sum(torch.stack((square.double() * scale**2, square.new_tensor(share, dtype=torch.float64))))
+        found /= world.size
+        return torch.stack((found[0], 1 / found[1]))
 
     def _accumulate(self, *, last: bool) -> contextlib.AbstractContextManager[None]:
         if last or not isinstance(self.replica, nn.parallel.DistributedDataParallel):

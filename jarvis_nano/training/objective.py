@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from jarvis_nano.data.batches import NO_TARGET
-from jarvis_nano.model import Transformer
+from jarvis_nano.model import Transformer, positions_in_document
 
 FIGURES = ("loss", "entropy", "log_z", "hits")
 N_DECILES = 10
@@ -52,7 +52,10 @@ class Objective(nn.Module):
             values = (result.loss, result.entropy, result.log_z, result.hit)
             sums = torch.stack([(value.float() * counted).sum() for value in values])
             if self.splits:
-                place = self.bucket[: ids.shape[1]].repeat(ids.shape[0])
+                if document is None:
+                    place = self.bucket[: ids.shape[1]].repeat(ids.shape[0])
+                else:  # a packed row: what counts is how much of its own document a token has seen
+                    place = self.bucket[positions_in_document(document).flatten()]
                 decile = self.n_buckets + self.decile[flat.clamp(min=0)]
                 each = torch.stack((result.loss.float() * counted, counted.float()))  # (2, B·T)
                 split = each.new_zeros(2, self.n_buckets + N_DECILES)

@@ -23,16 +23,18 @@ from jarvis_nano.evaluation import grammar
 from jarvis_nano.model import Transformer
 from jarvis_nano.observe import categories
 from jarvis_nano.observe.curvature import largest_eigenvalue, loss_gradient
+from jarvis_nano.observe.diagnosis import FILE as FINDINGS
 from jarvis_nano.observe.diagnosis import Diagnosis, FindingsFile
 from jarvis_nano.observe.heads import head_patterns
 from jarvis_nano.observe.metrics import Metrics, read_metrics
 from jarvis_nano.observe.microscope import Microscope
-from jarvis_nano.observe.microscope_page import write_page
+from jarvis_nano.observe.microscope_page import PAGE, write_page
 from jarvis_nano.observe.microscope_text import as_markdown
 from jarvis_nano.observe.pictures import attention_picture
 from jarvis_nano.observe.probe import probe
 from jarvis_nano.observe.progress import TrainingDisplay
 from jarvis_nano.observe.projector import write_projector
+from jarvis_nano.observe.readings import FILE as READINGS
 from jarvis_nano.observe.readings import Reading, ReadingFile, read_readings
 from jarvis_nano.observe.spectra import spectra
 from jarvis_nano.observe.tags import Lang
@@ -42,6 +44,7 @@ PROBE_ROWS = 2
 PAIRS_DURING_TRAINING = 40  # of each phenomenon, of some 110; at the end all
 HESSIAN_ROWS = 2
 HESSIAN_ITERATIONS = 10
+UNIGRAM_LOSS = "train/unigram_loss"
 
 
 @dataclass(frozen=True)
@@ -91,28 +94,24 @@ class Observation:
         judge_grammar: bool = True,
     ) -> None:
         """counts (V,): how often each id was seen in a sample of the training text; rows: a batch to probe with;
-        passages: held-out ids for the microscope. Files of the run are cut back to start_step."""
+        passages: held-out ids for the microscope. What the run's files hold up to start_step is read again."""
         self.run, self.metrics, self.display, self.config, self.settings = run, metrics, display, config, settings
         self.model, self.tokenizer = model, tokenizer
         self.watch = Stopwatch()
-        self.table = categories.table(tokenizer, counts)
+        self.table = categories.table(tokenizer, counts[: tokenizer.vocab_size])  # a model may have more ids
         self.rows = Batch(*(None if part is None else part[:PROBE_ROWS] for part in rows))  # type: ignore[arg-type]
         self.pairs = grammar.load() if judge_grammar else {}
         self.microscope = Microscope(tokenizer, passages) if len(passages) else None
         self.readings, self.findings = ReadingFile(run), FindingsFile(run)
         self.last_reading: Reading | None = None
         self.diagnosis = Diagnosis(config, model.config, settings.lang)
-        self._cut_back(start_step)
-        if not start_step:
+        self._remember()
+        if self.diagnosis.history.last(UNIGRAM_LOSS) is None:
             shares = torch.from_numpy(counts[counts > 0] / counts.sum())
-            self._write(0, {"train/unigram_loss": torch.special.entr(shares).sum().item()})
+            self._write(start_step, {UNIGRAM_LOSS: torch.special.entr(shares).sum().item()})
 
-    def _cut_back(self, step: int) -> None:
-        """What lies beyond the step that the run goes on from is forgotten; what lies before is read again."""
-        self.readings.truncate(step or -1)
-        self.findings.truncate(step or -1)
-        if not step:
-            return
+    def _remember(self) -> None:
+        """What the run has seen and told before it was stopped; nothing at its beginning."""
         earlier = read_readings(self.run)
         self.last_reading = earlier[-1] if earlier else None
         for row in read_metrics(self.run):
@@ -201,6 +200,21 @@ class Observation:
         return largest_eigenvalue(gradient_of, list(self.model.parameters()), iterations=HESSIAN_ITERATIONS)
 
 
+def cut_back(run: Path, step: int, lang: Lang) -> None:
+    """Forget what was seen and told after the step that a run goes on from (-1: all), observed from now on or not."""
+    if (run / FINDINGS).is_file():
+        with contextlib.closing(FindingsFile(run)) as findings:
+            findings.truncate(step)
+    if not (run / READINGS).is_file():
+        return
+    with ReadingFile(run) as readings:
+        readings.truncate(step)
+    if read_readings(run):
+        write_page(run, lang)
+    else:
+        (run / PAGE).unlink(missing_ok=True)
+
+
 def show_embeddings(run: Path, model: Transformer, tokenizer: Tokenizer) -> None:
     """The token embeddings for TensorBoard's projector. It looks once: so before the run's first event file."""
     n = min(tokenizer.vocab_size, len(model.token_embedding.weight))
@@ -209,7 +223,7 @@ def show_embeddings(run: Path, model: Transformer, tokenizer: Tokenizer) -> None
 
 
 def overhead_percent(observing: float, training: float) -> float:
-    """Seconds of looking per 100 seconds of everything else."""
+    """Seconds of looking per 100 seconds of training steps, since the start or the resume."""
     return 100 * observing / training if training > 0 else math.nan
 
 

@@ -51,7 +51,8 @@ class StepTotals:
     norms: Norms | None = None
     """By parameter, where this step was measured."""
     small_gradient: Tensor | None = None
-    """(2,): ‖g‖² of the mean gradient over a part of the step's tokens, the mean over the parts, and their tokens."""
+    """(2,): ‖g‖² of the mean gradient over a part of the step's tokens, the mean over the parts; and how many tokens
+    each has, the harmonic mean."""
 
 
 def line_is_due(step: int, config: TrainConfig) -> bool:
@@ -95,7 +96,7 @@ class Recorder:
         self.pending.append(totals)
         is_due = line_is_due(step, config)
         # What a GPU still has to do for these steps belongs to their seconds, not to the line's or the pause's.
-        pauses = (config.eval_every, config.save_every, config.sample_every)
+        pauses = (config.eval_every, config.save_every, config.sample_every, config.probe_every)
         if totals.sums.is_cuda and (is_due or any(step % every == 0 for every in pauses)):
             torch.cuda.synchronize(totals.sums.device)
         took = time.perf_counter() - started
@@ -184,12 +185,15 @@ class Recorder:
         """Before a checkpoint: Diverged where a step or a weight is not finite: no broken model replaces a good one."""
         if self.pending:
             self._write(step)
+        self._require_finite_weights(step)
+
+    def _require_finite_weights(self, step: int) -> None:
         weights = torch._foreach_norm([parameter.detach() for parameter in self.model.parameters()])
         if not torch.stack(weights).isfinite().all():
             raise Diverged(f"weights after step {step} are not finite numbers; {ADVICE}")
 
     def validation(self, step: int, result: HeldOut, bits_per_byte: float | None, model: Transformer) -> None:
-        """A validation's figures, and the weights as histograms."""
+        """A validation's figures, and the weights as histograms. Diverged where the loss is not finite."""
         values = {"eval/loss": result.loss, "eval/perplexity": result.perplexity, "eval/accuracy": result.accuracy}
         text = f"step {step}: held-out loss {result.loss:.3f}, perplexity {result.perplexity:.1f}"
         if bits_per_byte is not None:
@@ -197,6 +201,8 @@ class Recorder:
             text += f", {bits_per_byte:.3f} bits per byte"
         self._record(step, values)
         self.display.note(text)
+        if not math.isfinite(result.loss):
+            raise Diverged(f"the held-out loss at step {step} is {result.loss}; {ADVICE}")
         if self.observation:
             with self.observation.watch.running():
                 self.metrics.histograms(step, {f"weights/{name}": p.detach() for name, p in model.named_parameters()})
@@ -212,6 +218,7 @@ class Recorder:
         """Continue each prompt, and keep what comes."""
         if not self.observation:
             return
+        self._require_finite_weights(step)  # a broken model writes nothing
         with self.observation.watch.running():
             self._sample(step, model)
 

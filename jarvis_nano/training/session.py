@@ -28,7 +28,7 @@ from jarvis_nano.tokenizer import Tokenizer
 from jarvis_nano.training import checkpoint
 from jarvis_nano.training.distributed import World
 from jarvis_nano.training.loop import BatchSource, Trainer, Validation
-from jarvis_nano.training.observation import Observation, ObserveConfig, show_embeddings, token_counts
+from jarvis_nano.training.observation import Observation, ObserveConfig, cut_back, show_embeddings, token_counts
 from jarvis_nano.training.recorder import Recorder
 
 COUNTED_TOKENS = 400_000
@@ -95,6 +95,7 @@ def train_run(
         TrainingDisplay(config.train.steps, trainer.step) as display,
     ):
         metrics.truncate(trainer.step or -1)
+        cut_back(run, trainer.step or -1, observe.lang)
         metrics.hyperparameters(hparams.flattened(config))
         processes = f"{world.size} processes" if world.size > 1 else "1 process"
         display.note(f"{run}: {model.n_parameters / 1e6:.2f} M weights, {processes} on {world.device.type}")

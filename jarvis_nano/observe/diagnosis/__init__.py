@@ -21,7 +21,7 @@ from jarvis_nano.observe.diagnosis.rules import RULES
 from jarvis_nano.observe.lines import JsonLines, read_lines
 from jarvis_nano.observe.tags import Lang
 
-__all__ = ["Diagnosis", "Evidence", "Finding", "FindingsFile", "Severity", "diagnose", "read_findings"]
+__all__ = ["FILE", "Diagnosis", "Evidence", "Finding", "FindingsFile", "Severity", "diagnose", "read_findings"]
 
 FILE = "diagnosis.jsonl"
 

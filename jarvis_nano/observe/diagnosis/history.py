@@ -115,10 +115,6 @@ class History:
         points = self._points.get(name)
         return points[-1][1] if points else None
 
-    def first(self, name: str) -> Any:
-        points = self._points.get(name)
-        return points[0][1] if points else None
-
     def mean(self, name: str, steps: int, *, back: int = 0, least: int = 3) -> float | None:
         """Mean over the last `steps` steps, or those that end `back` steps earlier; None below `least` points."""
         end = self.step - back

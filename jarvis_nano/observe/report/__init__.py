@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jarvis_nano.errors import UserError
+from jarvis_nano.observe.replacing import replace_file
 from jarvis_nano.observe.report.page import render
 from jarvis_nano.observe.report.reading import read_run
 from jarvis_nano.observe.tags import Lang
@@ -27,7 +28,5 @@ def write_report(runs: Sequence[str | Path], out: str | Path | None = None, *, l
         raise UserError(f"{path} is a folder; give --out the name of a file, such as {path / 'report.html'}")
     page = render(data, path, lang)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(path.name + ".part")
-    beside.write_text(page, encoding="utf-8")
-    beside.replace(path)
+    replace_file(path, page.encode())
     return path

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import math
+import random
 import re
 
 import pytest
@@ -129,6 +130,24 @@ CASES = {
         rows(lambda s: {"train/loss": 4.94, "train/unigram_loss": 5.0}),
     ),
 }
+
+
+@pytest.mark.parametrize("steps", [200, 1000, 5000])
+@pytest.mark.parametrize("slope", [0.01, 0.003, 0.001])
+def test_a_loss_that_falls_past_a_plateau_is_none(steps, slope):
+    """A short run, or one with a low rate, passes the level of frequencies slowly."""
+    rng = random.Random(steps)
+    passing = rows(
+        lambda s: {"train/loss": 5.3 - slope * s + rng.gauss(0, 0.02), "train/unigram_loss": 5.0}, last=steps
+    )
+    assert diagnose(passing, TrainConfig(steps=steps, warmup=0.02), MODEL) == []
+
+
+@pytest.mark.parametrize("steps", [100, 2000])
+def test_a_noisy_plateau_is_one(steps):
+    rng = random.Random(steps)
+    flat = rows(lambda s: {"train/loss": 5.0 + rng.gauss(0, 0.03), "train/unigram_loss": 5.0}, last=steps, every=5)
+    assert names(diagnose(flat, TrainConfig(steps=steps, warmup=0.02), MODEL)) == {"unigram_plateau"}
 
 
 @pytest.mark.parametrize("rule", [rule.name for rule in RULES])

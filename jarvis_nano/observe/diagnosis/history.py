@@ -36,7 +36,7 @@ class Stretch:
 
 @dataclass
 class History:
-    """The newest points of a run. A curve's value is a number; a family's is {member: number}, one dict for each step."""
+    """A run's newest points. A curve's value is a number; a family's is {member: number}, one dict for each step."""
 
     train: TrainConfig
     model: ModelConfig

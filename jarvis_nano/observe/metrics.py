@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from jarvis_nano.errors import UserError
 from jarvis_nano.observe.lines import JsonLines, read_lines
 from jarvis_nano.observe.tags import Lang
 
@@ -165,13 +166,23 @@ def read_metrics(run_dir: str | Path) -> list[dict[str, float]]:
 
     A half-written last line is left out. UserError if the file is missing or another line is damaged.
     """
-    rows = read_lines(Path(run_dir) / "metrics.jsonl")
-    return [{tag: math.nan if value is None else value for tag, value in row.items()} for row in rows]
+    path = Path(run_dir) / "metrics.jsonl"
+    rows = [{tag: math.nan if value is None else value for tag, value in row.items()} for row in read_lines(path)]
+    for number, row in enumerate(rows, start=1):
+        for tag, value in row.items():
+            if not isinstance(value, int | float):
+                raise UserError(f"{path}, line {number}: {tag} is {value!r:.60}, expected a number; delete that line")
+    return rows
 
 
 def read_samples(run_dir: str | Path) -> list[dict[str, Any]]:
     """The texts of a run, oldest first: `{"step", "time", "tag", "text"}` each. UserError as for read_metrics."""
-    return read_lines(Path(run_dir) / "samples.jsonl")
+    path = Path(run_dir) / "samples.jsonl"
+    rows = read_lines(path)
+    for number, row in enumerate(rows, start=1):
+        if not (isinstance(row.get("tag"), str) and isinstance(row.get("text"), str)):
+            raise UserError(f"{path}, line {number}: expected a `tag` and a `text`; delete that line")
+    return rows
 
 
 def series(rows: list[dict[str, float]], tag: str) -> tuple[list[int], list[float]]:

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 import math
+import random
 import re
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from jarvis_nano.config import ModelConfig, TrainConfig
 from jarvis_nano.observe.diagnosis import Diagnosis, FindingsFile, diagnose, read_findings
 from jarvis_nano.observe.diagnosis.finding import number
+from jarvis_nano.observe.diagnosis.history import MAX_POINTS
 from jarvis_nano.observe.diagnosis.rules import RULES
 from jarvis_nano.observe.diagnosis.texts import TEXTS
 from jarvis_nano.observe.metrics import Metrics, read_metrics
@@ -129,6 +131,37 @@ CASES = {
         rows(lambda s: {"train/loss": 4.94, "train/unigram_loss": 5.0}),
     ),
 }
+
+
+@pytest.mark.parametrize("steps", [200, 1000, 5000])
+@pytest.mark.parametrize("slope", [0.01, 0.003, 0.001])
+def test_a_loss_that_falls_past_a_plateau_is_none(steps, slope):
+    """A short run, or one with a low rate, passes the level of frequencies slowly."""
+    rng = random.Random(steps)
+    passing = rows(
+        lambda s: {"train/loss": 5.3 - slope * s + rng.gauss(0, 0.02), "train/unigram_loss": 5.0}, last=steps
+    )
+    assert diagnose(passing, TrainConfig(steps=steps, warmup=0.02), MODEL) == []
+
+
+def test_a_long_run_keeps_no_more_than_is_looked_at():
+    long = TrainConfig(steps=200_000, warmup=0.0)
+    diagnosis = Diagnosis(long, MODEL)
+    every = rows(lambda s: {"train/clip_rate": 0.5, "train/grad_norm": 3.0, "layers/grad_norm/00": 1.0}, last=30_000)
+    for row in every:
+        diagnosis.feed(row["step"], row)
+        assert len(diagnosis.history.raw("train/clip_rate")) <= 2 * MAX_POINTS
+        assert len(diagnosis.history.raw("layers/grad_norm")) <= 2 * MAX_POINTS
+        if row["step"] > 10 * MAX_POINTS:
+            assert diagnosis.history.stretch("train/clip_rate", lambda share: share > 0.4).steps == 10 * MAX_POINTS
+    assert [(f.rule, f.last_step) for f in diagnosis.findings] == [("clipping", 30_000)]
+
+
+@pytest.mark.parametrize("steps", [100, 2000])
+def test_a_noisy_plateau_is_one(steps):
+    rng = random.Random(steps)
+    flat = rows(lambda s: {"train/loss": 5.0 + rng.gauss(0, 0.03), "train/unigram_loss": 5.0}, last=steps, every=5)
+    assert names(diagnose(flat, TrainConfig(steps=steps, warmup=0.02), MODEL)) == {"unigram_plateau"}
 
 
 @pytest.mark.parametrize("rule", [rule.name for rule in RULES])

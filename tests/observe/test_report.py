@@ -214,6 +214,22 @@ def test_the_script_writes_beside_the_run_and_refuses_what_is_none(tmp_path):
         write_report([])
     with pytest.raises(UserError, match="is a folder"):
         write_report([run], tmp_path)
+    with pytest.raises(UserError, match="is no folder"):
+        write_report([run], run / "metrics.jsonl" / "report.html")
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [
+        ("metrics.jsonl", {"step": 1, "time": 1.0, "train/loss": "5.1"}),
+        ("samples.jsonl", {"step": 1, "time": 1.0, "tag": "samples/generated"}),
+    ],
+)
+def test_a_line_that_holds_something_else_is_named(tmp_path, file, line):
+    run = make_run(tmp_path / "a")
+    (run / file).write_text(json.dumps(line) + "\n", encoding="utf-8")
+    with pytest.raises(UserError, match=f"{file}, line 1"):
+        write_report([run])
 
 
 def test_the_report_needs_no_torch(tmp_path):

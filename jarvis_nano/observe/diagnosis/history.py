@@ -36,7 +36,7 @@ class Stretch:
 
 @dataclass
 class History:
-    """All points of a run. A curve's value is a number; a family's is {member: number}, one dict for each step."""
+    """A run's newest points. A curve's value is a number; a family's is {member: number}, one dict for each step."""
 
     train: TrainConfig
     model: ModelConfig
@@ -61,6 +61,8 @@ class History:
                 points[-1][1][parts[1]] = float(number)
             else:
                 points.append((step, {parts[1]: float(number)}))
+            if len(points) > 2 * MAX_POINTS:
+                del points[: MAX_POINTS - 1]  # one more than is looked at: a stretch begins after it
         return names
 
     @property
@@ -103,7 +105,7 @@ class History:
         return found[::-1]
 
     def raw(self, name: str) -> list[tuple[int, Any]]:
-        """All points, oldest first, those that are not finite too."""
+        """The points that are kept, oldest first, those that are not finite too."""
         return self._points.get(name, [])
 
     def either(self, family: str, curve: str) -> str:

@@ -52,6 +52,7 @@ SLOW = 0.5
 OVERCONFIDENCE = 0.5  # nats of loss above the stated entropy; a calibrated model has about 0
 CHANCE = 0.1  # nats around ln(vocabulary)
 UNIGRAM = 0.05  # nats around the loss of token frequencies alone
+PLATEAU_STEPS = 50  # at least: healthy short runs pass the level of frequencies in 20 to 50 steps
 
 
 @dataclass(frozen=True)
@@ -310,12 +311,17 @@ def _unigram_plateau(run: History) -> Seen | None:
 
 
 def _plateau(run: History, level: float, width: float) -> Seen | None:
-    """The loss stays around a level that a model passes in its first steps."""
+    """The loss stays around a level that a model passes in its first steps, and falls no more."""
     flat = run.stretch("train/loss", lambda loss: abs(loss - level) < 3 * width)
     begin, mean = max(flat.begin, run.warmup_steps), run.mean("train/loss", run.patience)
-    if flat.end - begin < run.patience or mean is None or abs(mean - level) > width:
+    steps = flat.end - begin
+    if steps < max(run.patience, PLATEAU_STEPS) or mean is None or abs(mean - level) > width:
         return None
-    return Seen(begin, (Evidence("train/loss", mean, level, flat.end - begin),))
+    # Who passes slowly falls by more than `width` from one half of the stretch to the other.
+    now, before = (run.mean("train/loss", steps // 2, back=back) for back in (0, steps // 2))
+    if now is None or before is None or now < before - STILL:
+        return None
+    return Seen(begin, (Evidence("train/loss", mean, level, steps),))
 
 
 def _middle(family: Mapping[str, float]) -> float:

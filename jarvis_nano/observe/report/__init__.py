@@ -27,6 +27,9 @@ def write_report(runs: Sequence[str | Path], out: str | Path | None = None, *, l
     if path.is_dir():
         raise UserError(f"{path} is a folder; give --out the name of a file, such as {path / 'report.html'}")
     page = render(data, path, lang)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise UserError(f"{path.parent} is no folder; give --out a file in a folder") from None
     replace_file(path, page.encode())
     return path

@@ -99,7 +99,7 @@ class Observation:
         self.model, self.tokenizer = model, tokenizer
         self.watch = Stopwatch()
         self.table = categories.table(tokenizer, counts[: tokenizer.vocab_size])  # a model may have more ids
-        self.rows = Batch(*(None if part is None else part[:PROBE_ROWS] for part in rows))  # type: ignore[arg-type]
+        self.rows = rows
         self.pairs = grammar.load() if judge_grammar else {}
         self.microscope = Microscope(tokenizer, passages) if len(passages) else None
         self.readings, self.findings = ReadingFile(run), FindingsFile(run)
@@ -125,9 +125,7 @@ class Observation:
     def probe(self, step: int) -> None:
         """One look inside, on a few rows of training text that stay the same."""
         with self.watch.running():
-            device = next(self.model.parameters()).device
-            ids, targets, document = (None if part is None else part.to(device) for part in self.rows)
-            assert ids is not None
+            ids, targets, document = self._rows(PROBE_ROWS)
             self._write(step, probe(self.model, ids, document, targets=targets).numbers)
 
     def validated(self, step: int, by_id: Tensor | None, *, last: bool = False) -> None:
@@ -184,18 +182,24 @@ class Observation:
     def _draw(self, step: int) -> None:
         if not self.metrics.has_tensorboard:
             return
-        device = next(self.model.parameters()).device
-        ids = self.rows.ids[:1].to(device)
-        maps = probe(self.model, ids, attention_rows=1).attention.cpu().numpy()
+        ids, _, document = self._rows(1)
+        maps = probe(self.model, ids, document, attention_rows=1).attention.cpu().numpy()
         pictures = {f"attention/{layer:02d}": attention_picture(one) for layer, one in enumerate(maps)}
         self.metrics.pictures(step, pictures)
         self.metrics.heat_maps(step)
 
-    def _curvature(self) -> float:
+    def _rows(self, n: int) -> Batch:
+        """The first n rows that are looked at, where the model lies."""
         device = next(self.model.parameters()).device
-        ids, targets, document = (None if p is None else p[:HESSIAN_ROWS].to(device) for p in self.rows)
-        assert ids is not None
-        assert targets is not None
+        document = self.rows.document
+        return Batch(
+            self.rows.ids[:n].to(device),
+            self.rows.targets[:n].to(device),
+            None if document is None else document[:n].to(device),
+        )
+
+    def _curvature(self) -> float:
+        ids, targets, document = self._rows(HESSIAN_ROWS)
         gradient_of = loss_gradient(self.model, ids, targets, document)
         return largest_eigenvalue(gradient_of, list(self.model.parameters()), iterations=HESSIAN_ITERATIONS)
 
@@ -227,9 +231,7 @@ def overhead_percent(observing: float, training: float) -> float:
     return 100 * observing / training if training > 0 else math.nan
 
 
-def token_counts(batches: Sequence[Batch], vocab_size: int, end_id: int) -> np.ndarray:
-    """(V,) how often each id is a target in some batches; the ends of documents do not count, being no text."""
+def token_counts(batches: Sequence[Batch], vocab_size: int) -> np.ndarray:
+    """(V,) how often each id is a target in some batches: ends of documents too, as in the loss."""
     ids = torch.cat([batch.targets[batch.targets != NO_TARGET] for batch in batches])
-    counts = torch.bincount(ids, minlength=vocab_size).numpy()
-    counts[end_id] = 0
-    return counts
+    return torch.bincount(ids, minlength=vocab_size).numpy()

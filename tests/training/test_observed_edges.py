@@ -20,6 +20,7 @@ from jarvis_nano.observe.diagnosis import read_findings
 from jarvis_nano.observe.metrics import read_metrics, series
 from jarvis_nano.observe.readings import read_readings
 from jarvis_nano.observe.signals import NoiseScale
+from jarvis_nano.training import observation, session
 from jarvis_nano.training.distributed import World
 from jarvis_nano.training.finetune import Finetune, finetune
 from jarvis_nano.training.loop import Trainer, Validation
@@ -162,3 +163,27 @@ def test_observed_only_from_the_resume_on_it_still_knows_the_unigram_loss(watche
     _, (early,) = series(read_metrics("runs/b"), "train/unigram_loss")
     assert step == 4
     assert late == pytest.approx(early)
+
+
+def test_pictures_of_packed_rows_keep_documents_apart(watched, change, monkeypatch):
+    """Attention maps show what the model sees in training: nothing of the document before."""
+    pretrain(change(watched, context=64, steps=2), "nano")
+    lines = [{"instruction": f"le chat {n}", "response": "oui"} for n in range(20)]
+    Path("i.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    maps = []
+    monkeypatch.setattr(observation, "attention_picture", lambda one: maps.append(one) or np.zeros((1, 1, 3), np.uint8))
+    monkeypatch.setattr(session, "launch", lambda folder: None)
+    rows = []
+    original = observation.Observation.__init__
+
+    def init(self, *args, **more):
+        rows.append(more["rows"])
+        original(self, *args, **more)
+
+    monkeypatch.setattr(observation.Observation, "__init__", init)
+    finetune(Finetune("a", data="i.jsonl", run="t", steps=1, device="cpu", threads=1))
+    document = rows[0].document[0]
+    apart = document[:, None] != document[None, :]
+    assert apart.any()
+    assert maps
+    assert all(not one[:, apart].any() for one in maps)

@@ -24,7 +24,7 @@ from jarvis_nano.model import Transformer
 from jarvis_nano.observe import categories
 from jarvis_nano.observe.curvature import largest_eigenvalue, loss_gradient
 from jarvis_nano.observe.diagnosis import FILE as FINDINGS
-from jarvis_nano.observe.diagnosis import Diagnosis, FindingsFile
+from jarvis_nano.observe.diagnosis import Diagnosis, Finding, FindingsFile, read_findings
 from jarvis_nano.observe.heads import head_patterns
 from jarvis_nano.observe.metrics import Metrics, read_metrics
 from jarvis_nano.observe.microscope import Microscope
@@ -116,6 +116,10 @@ class Observation:
         self.last_reading = earlier[-1] if earlier else None
         for row in read_metrics(self.run):
             self.diagnosis.feed(int(row["step"]), row)
+        told = {(finding.rule, finding.first_step) for finding in read_findings(self.run)}
+        for finding in self.diagnosis.holding():  # of steps that were not observed
+            if (finding.rule, finding.first_step) not in told:
+                self._tell(finding)
 
     def row(self, step: int, values: Mapping[str, float]) -> None:
         """Each line of metrics, as it is written: what it means is said once."""
@@ -165,10 +169,13 @@ class Observation:
 
     def _diagnose(self, step: int, numbers: Mapping[str, float]) -> None:
         for finding in self.diagnosis.feed(step, numbers):
-            line = self.diagnosis.line(finding)
-            self.findings.append(finding)
-            self.metrics.text(step, "diagnosis", line)
-            self.display.note(line)
+            self._tell(finding)
+
+    def _tell(self, finding: Finding) -> None:
+        line = self.diagnosis.line(finding)
+        self.findings.append(finding)
+        self.metrics.text(finding.last_step, "diagnosis", line)
+        self.display.note(line)
 
     def _look(self, step: int) -> None:
         if self.microscope is None:

@@ -187,3 +187,12 @@ def test_pictures_of_packed_rows_keep_documents_apart(watched, change, monkeypat
     assert apart.any()
     assert maps
     assert all(not one[:, apart].any() for one in maps)
+
+
+def test_what_went_wrong_unobserved_is_told_once_on_the_resume(watched, change, monkeypatch, capfd):
+    slow = change(watched, learning_rate=1e-9, steps=80, save_every=30, eval_every=40, sample_every=80)
+    stop_before(change(slow, observe="off"), 65, monkeypatch)
+    stop_before(change(slow, resume=True, lang="en"), 70, monkeypatch)
+    pretrain(change(slow, resume=True, lang="en"), "nano")
+    assert [finding.rule for finding in read_findings("runs/a")] == ["nothing_learnt"]
+    assert capfd.readouterr().err.count("alarm, step 60") == 1

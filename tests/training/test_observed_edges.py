@@ -52,6 +52,10 @@ def test_in_a_packed_row_positions_are_those_in_the_document(settings):
     assert means == pytest.approx([np.mean(by_bucket[start]) for start in starts], rel=1e-5)
 
 
+CPU = torch.device("cpu")
+_EMPTY = Batch(torch.zeros(0, 32), torch.zeros(0, 32))
+
+
 class _Once:
     def __init__(self, batch: Batch) -> None:
         self.all = batch
@@ -67,12 +71,30 @@ def test_a_part_without_a_token_says_nothing_of_the_noise(settings, change, tmp_
     targets[0] = NO_TARGET
     trainer = Trainer(
         tmp_path, Transformer(settings.model), settings.train, _Once(Batch(ids, targets)), Validation((), 0),
-        World(0, 1, torch.device("cpu")), deciles=torch.zeros(340),
+        World(0, 1, CPU), deciles=torch.zeros(340),
     )  # fmt: skip
     totals = trainer._step(False)
     small, tokens = totals.small_gradient.tolist()
     assert tokens == 0
     assert NoiseScale().update(small, totals.gradient_norm.item() ** 2, tokens, totals.n_tokens) is None
+
+
+class _Beside(World):
+    """The first of two processes; the other has 8 targets of the 40, and its gradient's square is 5 before scaling."""
+
+    def sum(self, values: torch.Tensor) -> torch.Tensor:
+        return values + torch.tensor([5.0 * (40 / 2 / 8) ** 2, 1 / 8], dtype=torch.float64)
+
+
+def test_processes_with_unlike_numbers_of_tokens_estimate_the_same_noise(settings, tmp_path):
+    """E ‖g_n‖² = |G|² + tr Σ / n: so what stands beside the mean of the squares is the mean of 1 / n."""
+    model = Transformer(settings.model)
+    trainer = Trainer(tmp_path, model, settings.train, _Once(_EMPTY), Validation((), 0), World(0, 1, CPU))
+    trainer.world = _Beside(0, 2, CPU)
+    targets = torch.full((1, 32), 3)
+    found = trainer._mean_over_parts(torch.tensor(2.0), Batch(targets, targets), 40).tolist()
+    squares = 2 * (40 / 2 / 32) ** 2, 5 * (40 / 2 / 8) ** 2
+    assert found == pytest.approx([sum(squares) / 2, 1 / ((1 / 32 + 1 / 8) / 2)])
 
 
 def _break_a_weight(trainer: Trainer) -> None:

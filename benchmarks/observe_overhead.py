@@ -73,7 +73,7 @@ def measure(preset: str, n_segments: int, n_steps: int, n_looks: int, folder: Pa
     batches = TokenBatches(shards[0], batch_size=train.batch_size, context=model_config.context, seed=0)
     windows = EvaluationWindows(shards[1], batch_size=train.batch_size, context=model_config.context)
     sample = [batches.batch(step) for step in range(20)]
-    counts = token_counts(sample, tokenizer.vocab_size, tokenizer.special_id("</s>"))
+    counts = token_counts(sample, tokenizer.vocab_size)
     deciles = torch.from_numpy(frequency_deciles(counts))
     sides = {}
     for name in ("off", "on"):

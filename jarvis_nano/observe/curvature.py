@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from jarvis_nano.data.batches import NO_TARGET
 from jarvis_nano.errors import UserError
 from jarvis_nano.model import Transformer
 
@@ -75,7 +76,7 @@ def loss_gradient(
 ) -> Callable[[], list[Tensor]]:
     """A gradient_of for list(model.parameters()): the mean loss over the targets that count, without dropout."""
     parameters = list(model.parameters())
-    counted = (targets != -100).sum()
+    counted = (targets != NO_TARGET).sum()
 
     def gradient_of() -> list[Tensor]:
         flags = [(module, module.training) for module in model.modules()]

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from jarvis_nano.data.batches import NO_TARGET
 from jarvis_nano.errors import UserError
 from jarvis_nano.model import Transformer, linear
 from jarvis_nano.observe.anatomy import BlockTrace, attention_logits, looking_only, trace, visible_keys
 
-NO_TARGET = -100
 # A unit that lets through no more than this share of what comes in, on every token, is dead.
 DEAD_SHARE = 1e-3
 # The entropy of a query that sees few keys is small whatever the head does: such queries do not count.

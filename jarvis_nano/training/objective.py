@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from jarvis_nano.data.batches import NO_TARGET
 from jarvis_nano.model import Transformer, positions_in_document
+from jarvis_nano.observe.categories import N_DECILES
 
 FIGURES = ("loss", "entropy", "log_z", "hits")
-N_DECILES = 10
 
 
 def position_buckets(context: int) -> list[int]:

@@ -24,7 +24,7 @@ from jarvis_nano.model import Transformer
 from jarvis_nano.observe import categories
 from jarvis_nano.observe.curvature import largest_eigenvalue, loss_gradient
 from jarvis_nano.observe.diagnosis import FILE as FINDINGS
-from jarvis_nano.observe.diagnosis import Diagnosis, FindingsFile
+from jarvis_nano.observe.diagnosis import Diagnosis, Finding, FindingsFile, read_findings
 from jarvis_nano.observe.heads import head_patterns
 from jarvis_nano.observe.metrics import Metrics, read_metrics
 from jarvis_nano.observe.microscope import Microscope
@@ -99,7 +99,7 @@ class Observation:
         self.model, self.tokenizer = model, tokenizer
         self.watch = Stopwatch()
         self.table = categories.table(tokenizer, counts[: tokenizer.vocab_size])  # a model may have more ids
-        self.rows = Batch(*(None if part is None else part[:PROBE_ROWS] for part in rows))  # type: ignore[arg-type]
+        self.rows = rows
         self.pairs = grammar.load() if judge_grammar else {}
         self.microscope = Microscope(tokenizer, passages) if len(passages) else None
         self.readings, self.findings = ReadingFile(run), FindingsFile(run)
@@ -116,6 +116,10 @@ class Observation:
         self.last_reading = earlier[-1] if earlier else None
         for row in read_metrics(self.run):
             self.diagnosis.feed(int(row["step"]), row)
+        told = {(finding.rule, finding.first_step) for finding in read_findings(self.run)}
+        for finding in self.diagnosis.holding():  # of steps that were not observed
+            if (finding.rule, finding.first_step) not in told:
+                self._tell(finding)
 
     def row(self, step: int, values: Mapping[str, float]) -> None:
         """Each line of metrics, as it is written: what it means is said once."""
@@ -125,9 +129,7 @@ class Observation:
     def probe(self, step: int) -> None:
         """One look inside, on a few rows of training text that stay the same."""
         with self.watch.running():
-            device = next(self.model.parameters()).device
-            ids, targets, document = (None if part is None else part.to(device) for part in self.rows)
-            assert ids is not None
+            ids, targets, document = self._rows(PROBE_ROWS)
             self._write(step, probe(self.model, ids, document, targets=targets).numbers)
 
     def validated(self, step: int, by_id: Tensor | None, *, last: bool = False) -> None:
@@ -167,10 +169,13 @@ class Observation:
 
     def _diagnose(self, step: int, numbers: Mapping[str, float]) -> None:
         for finding in self.diagnosis.feed(step, numbers):
-            line = self.diagnosis.line(finding)
-            self.findings.append(finding)
-            self.metrics.text(step, "diagnosis", line)
-            self.display.note(line)
+            self._tell(finding)
+
+    def _tell(self, finding: Finding) -> None:
+        line = self.diagnosis.line(finding)
+        self.findings.append(finding)
+        self.metrics.text(finding.last_step, "diagnosis", line)
+        self.display.note(line)
 
     def _look(self, step: int) -> None:
         if self.microscope is None:
@@ -184,18 +189,24 @@ class Observation:
     def _draw(self, step: int) -> None:
         if not self.metrics.has_tensorboard:
             return
-        device = next(self.model.parameters()).device
-        ids = self.rows.ids[:1].to(device)
-        maps = probe(self.model, ids, attention_rows=1).attention.cpu().numpy()
+        ids, _, document = self._rows(1)
+        maps = probe(self.model, ids, document, attention_rows=1).attention.cpu().numpy()
         pictures = {f"attention/{layer:02d}": attention_picture(one) for layer, one in enumerate(maps)}
         self.metrics.pictures(step, pictures)
         self.metrics.heat_maps(step)
 
-    def _curvature(self) -> float:
+    def _rows(self, n: int) -> Batch:
+        """The first n rows that are looked at, where the model lies."""
         device = next(self.model.parameters()).device
-        ids, targets, document = (None if p is None else p[:HESSIAN_ROWS].to(device) for p in self.rows)
-        assert ids is not None
-        assert targets is not None
+        document = self.rows.document
+        return Batch(
+            self.rows.ids[:n].to(device),
+            self.rows.targets[:n].to(device),
+            None if document is None else document[:n].to(device),
+        )
+
+    def _curvature(self) -> float:
+        ids, targets, document = self._rows(HESSIAN_ROWS)
         gradient_of = loss_gradient(self.model, ids, targets, document)
         return largest_eigenvalue(gradient_of, list(self.model.parameters()), iterations=HESSIAN_ITERATIONS)
 
@@ -227,9 +238,7 @@ def overhead_percent(observing: float, training: float) -> float:
     return 100 * observing / training if training > 0 else math.nan
 
 
-def token_counts(batches: Sequence[Batch], vocab_size: int, end_id: int) -> np.ndarray:
-    """(V,) how often each id is a target in some batches; the ends of documents do not count, being no text."""
+def token_counts(batches: Sequence[Batch], vocab_size: int) -> np.ndarray:
+    """(V,) how often each id is a target in some batches: ends of documents too, as in the loss."""
     ids = torch.cat([batch.targets[batch.targets != NO_TARGET] for batch in batches])
-    counts = torch.bincount(ids, minlength=vocab_size).numpy()
-    counts[end_id] = 0
-    return counts
+    return torch.bincount(ids, minlength=vocab_size).numpy()

@@ -70,7 +70,7 @@ def train_run(
     if weights is not None:
         runs.load_weights(model, weights, Path(config.tuned_from))
     sample = _sample(batches, config) if observe.on else []
-    counts = token_counts(sample, config.model.vocab_size, tokenizer.special_id("</s>")) if observe.on else None
+    counts = token_counts(sample, config.model.vocab_size) if observe.on else None
     deciles = None if counts is None else torch.from_numpy(frequency_deciles(counts))
     trainer = Trainer(run, model, config.train, batches, validation, world, deciles=deciles)
     trainer.profile_steps = observe.profile if world.is_first else 0

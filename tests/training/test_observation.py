@@ -123,10 +123,10 @@ def test_norms_and_the_small_gradient_are_those_of_autograd(settings, change, op
     assert square == pytest.approx(sum(float(g.square().sum()) for g in first.values()), rel=1e-3)
 
 
-def test_counts_leave_out_ends_of_documents_and_what_is_no_target():
+def test_counts_leave_out_what_is_no_target():
     targets = torch.tensor([[3, 3, 2, NO_TARGET], [4, 2, 3, 0]])
     batch = Batch(torch.zeros_like(targets), targets)
-    assert token_counts([batch, batch], 6, 2).tolist() == [2, 0, 0, 6, 2, 0]
+    assert token_counts([batch, batch], 6).tolist() == [2, 0, 4, 6, 2, 0]
 
 
 def poison(trainer_step, at: int, change):

@@ -20,6 +20,7 @@ from jarvis_nano.observe.diagnosis import read_findings
 from jarvis_nano.observe.metrics import read_metrics, series
 from jarvis_nano.observe.readings import read_readings
 from jarvis_nano.observe.signals import NoiseScale
+from jarvis_nano.training import observation, session
 from jarvis_nano.training.distributed import World
 from jarvis_nano.training.finetune import Finetune, finetune
 from jarvis_nano.training.loop import Trainer, Validation
@@ -51,6 +52,10 @@ def test_in_a_packed_row_positions_are_those_in_the_document(settings):
     assert means == pytest.approx([np.mean(by_bucket[start]) for start in starts], rel=1e-5)
 
 
+CPU = torch.device("cpu")
+_EMPTY = Batch(torch.zeros(0, 32), torch.zeros(0, 32))
+
+
 class _Once:
     def __init__(self, batch: Batch) -> None:
         self.all = batch
@@ -66,12 +71,30 @@ def test_a_part_without_a_token_says_nothing_of_the_noise(settings, change, tmp_
     targets[0] = NO_TARGET
     trainer = Trainer(
         tmp_path, Transformer(settings.model), settings.train, _Once(Batch(ids, targets)), Validation((), 0),
-        World(0, 1, torch.device("cpu")), deciles=torch.zeros(340),
+        World(0, 1, CPU), deciles=torch.zeros(340),
     )  # fmt: skip
     totals = trainer._step(False)
     small, tokens = totals.small_gradient.tolist()
     assert tokens == 0
     assert NoiseScale().update(small, totals.gradient_norm.item() ** 2, tokens, totals.n_tokens) is None
+
+
+class _Beside(World):
+    """The first of two processes; the other has 8 targets of the 40, and its gradient's square is 5 before scaling."""
+
+    def sum(self, values: torch.Tensor) -> torch.Tensor:
+        return values + torch.tensor([5.0 * (40 / 2 / 8) ** 2, 1 / 8], dtype=torch.float64)
+
+
+def test_processes_with_unlike_numbers_of_tokens_estimate_the_same_noise(settings, tmp_path):
+    """E ‖g_n‖² = |G|² + tr Σ / n: so what stands beside the mean of the squares is the mean of 1 / n."""
+    model = Transformer(settings.model)
+    trainer = Trainer(tmp_path, model, settings.train, _Once(_EMPTY), Validation((), 0), World(0, 1, CPU))
+    trainer.world = _Beside(0, 2, CPU)
+    targets = torch.full((1, 32), 3)
+    found = trainer._mean_over_parts(torch.tensor(2.0), Batch(targets, targets), 40).tolist()
+    squares = 2 * (40 / 2 / 32) ** 2, 5 * (40 / 2 / 8) ** 2
+    assert found == pytest.approx([sum(squares) / 2, 1 / ((1 / 32 + 1 / 8) / 2)])
 
 
 def _break_a_weight(trainer: Trainer) -> None:
@@ -162,3 +185,36 @@ def test_observed_only_from_the_resume_on_it_still_knows_the_unigram_loss(watche
     _, (early,) = series(read_metrics("runs/b"), "train/unigram_loss")
     assert step == 4
     assert late == pytest.approx(early)
+
+
+def test_pictures_of_packed_rows_keep_documents_apart(watched, change, monkeypatch):
+    """Attention maps show what the model sees in training: nothing of the document before."""
+    pretrain(change(watched, context=64, steps=2), "nano")
+    lines = [{"instruction": f"le chat {n}", "response": "oui"} for n in range(20)]
+    Path("i.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    maps = []
+    monkeypatch.setattr(observation, "attention_picture", lambda one: maps.append(one) or np.zeros((1, 1, 3), np.uint8))
+    monkeypatch.setattr(session, "launch", lambda folder: None)
+    rows = []
+    original = observation.Observation.__init__
+
+    def init(self, *args, **more):
+        rows.append(more["rows"])
+        original(self, *args, **more)
+
+    monkeypatch.setattr(observation.Observation, "__init__", init)
+    finetune(Finetune("a", data="i.jsonl", run="t", steps=1, device="cpu", threads=1))
+    document = rows[0].document[0]
+    apart = document[:, None] != document[None, :]
+    assert apart.any()
+    assert maps
+    assert all(not one[:, apart].any() for one in maps)
+
+
+def test_what_went_wrong_unobserved_is_told_once_on_the_resume(watched, change, monkeypatch, capfd):
+    slow = change(watched, learning_rate=1e-9, steps=80, save_every=30, eval_every=40, sample_every=80)
+    stop_before(change(slow, observe="off"), 65, monkeypatch)
+    stop_before(change(slow, resume=True, lang="en"), 70, monkeypatch)
+    pretrain(change(slow, resume=True, lang="en"), "nano")
+    assert [finding.rule for finding in read_findings("runs/a")] == ["nothing_learnt"]
+    assert capfd.readouterr().err.count("alarm, step 60") == 1

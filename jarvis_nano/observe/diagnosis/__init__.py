@@ -59,6 +59,10 @@ class Diagnosis:
                 del self._active[rule.name]
         return new
 
+    def holding(self) -> list[Finding]:
+        """The findings that have not ended, oldest first."""
+        return [self.findings[index] for index in sorted(self._active.values())]
+
     def line(self, finding: Finding) -> str:
         """The finding as a line for the console, in this diagnosis' language."""
         kind = SEVERITIES[finding.severity][self.lang == "en"]

@@ -95,8 +95,8 @@ CASES = {
         rows(lambda s: heads("max_logit", 3, 99, 4, 5), every=100),
     ),
     "attention_collapse": (
-        rows(lambda s: heads("attention_entropy", 0.04, 2.0, 0.04, 2.0), every=100),
-        rows(lambda s: heads("attention_entropy", 0.04, 2.0, 0.06, 2.0), every=100),
+        rows(lambda s: heads("attention_entropy", 0.09, 2.0, 0.09, 2.0), every=100),
+        rows(lambda s: heads("attention_entropy", 0.09, 2.0, 0.11, 2.0), every=100),
     ),
     "log_z_drift": (
         rows(lambda s: {"train/log_z": s / 7}),

@@ -89,10 +89,10 @@ TEXTS: dict[str, Text] = {
     "no_warmup": Text(
         ("Départ sans échauffement", "Start without warm-up"),
         (
-            "Les premiers pas sont trop grands et il n'y a pas d'échauffement : « {name} » vaut {value} au pas "
-            "{since}, au-dessus de {threshold}",
-            "The first steps are too large and there is no warm-up: “{name}” is {value} at step {since}, above "
-            "{threshold}",
+            "Les premiers pas sont trop grands, et l'échauffement manque ou dure trop peu : « {name} » vaut {value} au "
+            "pas {since}, au-dessus de {threshold}",
+            "The first steps are too large, and the warm-up is missing or too short: “{name}” is {value} at step "
+            "{since}, above {threshold}",
         ),
         (
             "donnez à --warmup de 0,02 à 0,1, ou baissez le taux d'apprentissage",

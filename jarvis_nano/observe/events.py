@@ -143,7 +143,8 @@ def markdown(text: str) -> str:
     for line in text.translate(_MARKUP).splitlines():
         body = line.lstrip(" \t")
         indent = len(line.expandtabs(4)) - len(body.expandtabs(4))
-        lines.append("&nbsp;" * indent + body)
+        bare = body.rstrip(" ")  # spaces at the end of a line would be a line break, or lost
+        lines.append("&nbsp;" * indent + bare + "&nbsp;" * (len(body) - len(bare)))
     # The page keeps line breaks (white-space: pre-wrap); only an empty line would begin a paragraph.
     return "\n".join(line or "&nbsp;" for line in lines)
 

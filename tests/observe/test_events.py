@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from jarvis_nano.observe.events import N_BUCKETS, bucket_counts, markdown
@@ -95,6 +95,7 @@ def test_a_sample_is_shown_as_it_is(text):
     assert _displayed(text).split("\n") == [line or " " for line in text.split("\n")]
 
 
+@example(" \n")
 @settings(max_examples=100, deadline=None)
 @given(st.text(st.sampled_from("ab é«\n  #*_-=`~<>&|[]()!:'\"\\1.+^{}"), min_size=1, max_size=60))
 def test_any_text_is_shown_as_it_is(text):

@@ -6,7 +6,6 @@ microscope_look.py holds how it looks and moves; here is what it says.
 from __future__ import annotations
 
 import html
-import json
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from typing import Any
 from jarvis_nano.observe.microscope_look import SCRIPT, STYLE
 from jarvis_nano.observe.readings import Reading, cells, read_readings
 from jarvis_nano.observe.replacing import replace_file
+from jarvis_nano.observe.script_data import script_data
 
 PAGE = "microscope.html"
 # About 5 kB each with four passages of 96 tokens: the page of the longest run stays under half a megabyte.
@@ -125,9 +125,7 @@ def page(readings: Sequence[Reading], lang: str = "fr", *, name: str = "") -> st
         raise ValueError("no reading to show; the microscope looks at every evaluation")
     say = _SAY[lang]
     title = html.escape(f"{say['title']} · {name}" if name else say["title"])
-    data = json.dumps({**_data(readings), "lang": lang, "say": say}, ensure_ascii=False, separators=(",", ":"))
-    # Inside <script> only "<" could end the element; the others keep it out of the way of any reader of HTML.
-    data = data.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+    data = script_data({**_data(readings), "lang": lang, "say": say})
     return f"""<!DOCTYPE html>
 <html lang="{lang}">
 <head>

@@ -77,15 +77,17 @@ class Trainer:
         world: World,
         *,
         deciles: Tensor | None = None,
+        profile_steps: int = 0,
     ) -> None:
-        """deciles (V): each id's decile of frequency; with them the steps are measured more closely (--observe on)."""
+        """deciles (V): each id's decile of frequency; with them the steps are measured more closely (--observe on).
+        profile_steps: how many to trace near the start."""
         if config.batch_size % world.size:
             raise UserError(
                 f"batch_size {config.batch_size} is not a multiple of the {world.size} processes; "
                 f"pass --batch-size {-(-config.batch_size // world.size) * world.size}"
             )
         self.run, self.config, self.batches, self.validation = run, config, batches, validation
-        self.world = world
+        self.world, self.profile_steps = world, profile_steps
         self.recorder: Recorder | None = None
         self.model = model.to(world.device)
         self.is_compiled = config.compile == "on" or (config.compile == "auto" and world.device.type == "cuda")
@@ -101,8 +103,6 @@ class Trainer:
         self.upcoming = Prefetcher(self._own_rows, n_steps=config.steps, pin=world.device.type == "cuda")
         self.optimizers = optimizer.build(model, config)
         self.names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
-        self.profile_steps = 0
-        """Steps to trace near the start."""
         self.step = 0
         self.eval_loss: float | None = None
 

@@ -95,7 +95,7 @@ class Observation:
     ) -> None:
         """counts (V,): how often each id was seen in a sample of the training text; rows: a batch to probe with;
         passages: held-out ids for the microscope. What the run's files hold up to start_step is read again."""
-        self.run, self.metrics, self.display, self.config, self.settings = run, metrics, display, config, settings
+        self.run, self.metrics, self.display, self.settings = run, metrics, display, settings
         self.model, self.tokenizer = model, tokenizer
         self.watch = Stopwatch()
         self.table = categories.table(tokenizer, counts[: tokenizer.vocab_size])  # a model may have more ids

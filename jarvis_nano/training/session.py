@@ -72,8 +72,10 @@ def train_run(
     sample = _sample(batches, config) if observe.on else []
     counts = token_counts(sample, config.model.vocab_size) if observe.on else None
     deciles = None if counts is None else torch.from_numpy(frequency_deciles(counts))
-    trainer = Trainer(run, model, config.train, batches, validation, world, deciles=deciles)
-    trainer.profile_steps = observe.profile if world.is_first else 0
+    profiled = observe.profile if world.is_first else 0
+    trainer = Trainer(
+        run, model, config.train, batches, validation, world, deciles=deciles, profile_steps=profiled
+    )
     if resume and runs.checkpoints(run):
         trainer.resume()
     if trainer.step >= config.train.steps:

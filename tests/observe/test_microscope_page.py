@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from test_pages import script
 
 from jarvis_nano.observe.microscope_page import write_page
 from jarvis_nano.observe.readings import Passage, Reading, ReadingFile
 
-SCRIPT = Path(__file__).parents[2] / "docs" / "screenshot_tensorboard.py"
 HOSTILE = "</script><script>document.title='gone'</script><img src=x onerror=\"document.title='gone'\">"
 TEXTS = ("Le", " chat", HOSTILE, "", " 🦊", ".\n", "Fin")
 LOSSES = {10: (8.0, 8.1, 8.2, 4.0, 4.3, 8.4, math.nan), 20: (1.0, 9.2, 8.2, 0.0, 0.0, 8.0, math.nan)}
 
-
-def _load_script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("screenshot_tensorboard", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-script = _load_script()
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(script.find_chromium() is None, reason="no Chromium: apt-get install chromium"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import json
 import os
 import urllib.parse
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from jarvis_nano.observe.diagnosis.rules import RULES
 from jarvis_nano.observe.report.charts import charts, heat_maps
 from jarvis_nano.observe.report.reading import RunData, settings
 from jarvis_nano.observe.report.words import date, duration, word
+from jarvis_nano.observe.script_data import script_data
 from jarvis_nano.observe.tags import GROUPS, Lang
 
 # One colour a run, told apart by colour-blind readers too (Okabe & Ito 2008); page.css holds the colours.
@@ -40,15 +40,12 @@ def render(data: Sequence[RunData], out: Path, lang: Lang) -> str:
         _missing(data, lang),
         f"<footer>{word('made_by', lang)} · {_text(word('all_inside', lang))}</footer>",
     ]
-    # "<" never appears in the data's JSON, so nothing in it can end the element that holds it.
-    payload = json.dumps(_payload(data, curves, maps, lang), ensure_ascii=False, allow_nan=False)
-    embedded = payload.replace("<", "\\u003c")
     return _PAGE.format(
         lang=lang,
         title=_text(f"{title} · {word('title', lang)}"),
         css=_asset("page.css"),
         body="\n".join(part for part in body if part),
-        data=embedded,
+        data=script_data(_payload(data, curves, maps, lang)),
         js=_asset("page.js"),
     )
 

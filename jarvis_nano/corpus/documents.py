@@ -20,6 +20,7 @@ VERSION = 1
 MANIFEST = "manifest.json"
 MAX_NAMED_SOURCES = 1000  # the rest are counted together: a crawl has millions of sources, a manifest has not
 OTHER_SOURCES = "(other sources)"
+BYTES_PER_FILE = 256 << 20  # of uncompressed lines
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,10 @@ def _last_break(text: str, low: int, high: int) -> int:
     return high
 
 
+def documents_name(number: int) -> str:
+    return f"documents-{number:05d}.jsonl.zst"
+
+
 class SourceCounts:
     """Documents, bytes and a SHA-256 of the texts, per source and in all: what was something made from?"""
 
@@ -97,35 +102,45 @@ class SourceCounts:
         }
 
 
-class _DocumentsFile:
-    """One documents-NNNNN.jsonl.zst being written; `bytes_in` is the uncompressed size so far."""
+class PackedLines:
+    """A .jsonl.zst being written, one object a line; `bytes_in` is the uncompressed size so far."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.documents = self.text_bytes = self.bytes_in = 0
+        self.lines = self.bytes_in = 0
         self._file = path.open("wb")
         # The checksum lets a reader tell a damaged file; level 10 packs French text 3.3 times at 40 MB/s.
         self._zstd = zstandard.ZstdCompressor(level=10, write_checksum=True).stream_writer(self._file)
 
-    def add(self, document: Document, text_bytes: int) -> None:
-        record = {"id": document.id, "text": document.text, "source": document.source}
-        line = json.dumps(record, ensure_ascii=False).encode() + b"\n"
+    def add(self, record: Mapping[str, Any]) -> None:
+        self.add_line(json.dumps(record, ensure_ascii=False).encode() + b"\n")
+
+    def add_line(self, line: bytes) -> None:
+        """One that is written already, with its line end."""
         self._zstd.write(line)
-        self.documents += 1
-        self.text_bytes += text_bytes
+        self.lines += 1
         self.bytes_in += len(line)
 
-    def close(self) -> dict[str, Any]:
+    def close(self) -> None:
         self._zstd.close()  # closes the file under it too
-        with self.path.open("rb") as written:
-            digest = hashlib.file_digest(written, "sha256").hexdigest()
-        return {
-            "name": self.path.name,
-            "documents": self.documents,
-            "text_bytes": self.text_bytes,
-            "bytes": self.path.stat().st_size,
-            "sha256": digest,
-        }
+
+
+def as_record(document: Document) -> dict[str, str]:
+    """What a line of a corpus file holds."""
+    return {"id": document.id, "text": document.text, "source": document.source}
+
+
+def file_entry(path: Path, documents: int, text_bytes: int) -> dict[str, Any]:
+    """What the manifest says of a corpus file."""
+    with path.open("rb") as written:
+        digest = hashlib.file_digest(written, "sha256").hexdigest()
+    return {
+        "name": path.name,
+        "documents": documents,
+        "text_bytes": text_bytes,
+        "bytes": path.stat().st_size,
+        "sha256": digest,
+    }
 
 
 def write_corpus(
@@ -134,7 +149,7 @@ def write_corpus(
     *,
     licence: str = "",
     settings: Mapping[str, Any] | None = None,
-    bytes_per_file: int = 256 << 20,
+    bytes_per_file: int = BYTES_PER_FILE,
 ) -> dict[str, Any]:
     """Write a corpus folder, all or nothing, and return its manifest.
 
@@ -144,19 +159,23 @@ def write_corpus(
     counts = SourceCounts()
     files: list[dict[str, Any]] = []
     with folder_beside(Path(out)) as folder:
-        current: _DocumentsFile | None = None
+        current: PackedLines | None = None
+        before = 0  # bytes of text in the files that are closed
         try:
             for document in documents:
                 utf8 = document.utf8
-                current = current or _DocumentsFile(folder / f"documents-{len(files):05d}.jsonl.zst")
-                current.add(document, len(utf8))
+                current = current or PackedLines(folder / documents_name(len(files)))
+                current.add(as_record(document))
                 counts.add(document, utf8)
                 if current.bytes_in >= bytes_per_file:
-                    files.append(current.close())
-                    current = None
+                    current.close()
+                    files.append(file_entry(current.path, current.lines, counts.text_bytes - before))
+                    current, before = None, counts.text_bytes
         finally:
             if current is not None:
-                files.append(current.close())
+                current.close()
+        if current is not None:
+            files.append(file_entry(current.path, current.lines, counts.text_bytes - before))
         if not counts.documents:
             raise UserError(f"no document to write to {out}: the input holds no text")
         manifest = {

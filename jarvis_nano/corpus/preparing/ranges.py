@@ -1,0 +1,186 @@
+"""A large file in pieces at record borders: byte ranges, bzip2 members, or chunks of a stream read in order.
+
+A record belongs to the piece in which it begins; what belongs to nobody (half a record at a piece's start) was read by
+the piece before.
+"""
+
+from __future__ import annotations
+
+import bz2
+import io
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from jarvis_nano.errors import UserError
+
+_CHUNK = 1 << 20
+_MEMBER = re.compile(rb"BZh[1-9]1AY&SY")  # of 10 bytes: it does not occur by chance
+
+
+@dataclass(frozen=True)
+class Border:
+    """Where a record may begin: at `mark`, or behind it."""
+
+    mark: bytes
+    behind: bool
+
+    def find(self, data: bytes | bytearray, start: int = 0) -> int:
+        """Where in data the first record whose mark begins at `start` or later begins; -1 where there is none."""
+        at = data.find(self.mark, start)
+        return at + len(self.mark) if at >= 0 and self.behind else at
+
+
+LINES = Border(b"\n", behind=True)
+PAGES = Border(b"<page>", behind=False)
+_GAP = re.compile(rb"\n[ \t\r]*\n[ \t\r]*\n")
+
+
+def bzip2_members(file: BinaryIO) -> Iterator[int]:
+    """The offsets at which members (streams) begin, looked for in the packed bytes. Memory: two chunks."""
+    offset, held = 0, b""
+    while chunk := file.read(_CHUNK):
+        data = held + chunk
+        for match in _MEMBER.finditer(data):
+            yield offset + match.start()
+        held = data[-9:]
+        offset += len(data) - len(held)
+
+
+def open_range(path: Path, begin: int, end: int, border: Border, *, packed: bool) -> io.BufferedReader:
+    """The records that begin in [begin, end) of a plain file, or of the bzip2 members that begin there.
+
+    From the file's start if begin is 0: what precedes the first record is then there too. UserError while reading
+    where a member is damaged.
+    """
+    pieces = _members(path, begin, end) if packed else _plain(path, begin, end)
+    return io.BufferedReader(_Pieces(_clipped(pieces, border, skip=begin > 0)), buffer_size=1 << 16)
+
+
+def _plain(path: Path, begin: int, end: int) -> Iterator[tuple[bytes, bool]]:
+    """(bytes, whether they lie before `end`), to the file's end."""
+    with path.open("rb") as file:
+        file.seek(begin)
+        at = begin
+        while chunk := file.read(min(_CHUNK, end - at) if at < end else _CHUNK):
+            yield chunk, at < end
+            at += len(chunk)
+
+
+def _members(path: Path, begin: int, end: int) -> Iterator[tuple[bytes, bool]]:
+    """As _plain, the bytes unpacked; a byte lies where its member begins."""
+    with path.open("rb") as file:
+        file.seek(begin)
+        member_at, position = begin, begin
+        unpacker, waiting = bz2.BZ2Decompressor(), b""
+        while True:
+            if unpacker.eof:
+                waiting = unpacker.unused_data
+                member_at, unpacker = position - len(waiting), bz2.BZ2Decompressor()
+            if not waiting and unpacker.needs_input:
+                waiting = file.read(_CHUNK)
+                position += len(waiting)
+                if not waiting:
+                    break
+            try:
+                data = unpacker.decompress(waiting, max_length=_CHUNK)
+            except OSError as error:
+                raise UserError(
+                    f"{path} is damaged in the bzip2 member at byte {member_at} ({error}); fetch it again"
+                ) from error
+            waiting = b""
+            if data:
+                yield data, member_at < end
+        if position > member_at:
+            raise UserError(
+                f"{path} ends within the bzip2 member at byte {member_at}: it was cut short; fetch it again"
+            )
+
+
+def _clipped(pieces: Iterator[tuple[bytes, bool]], border: Border, *, skip: bool) -> Iterator[bytes]:
+    """The pieces from the first own record on (without `skip` from the start) to where the first foreign one begins."""
+    reach = len(border.mark) - 1  # held back: a mark may lie across two pieces
+    held = b""
+    n_own = 0  # of the bytes at hand
+    for piece, own in pieces:
+        data = held + piece
+        n_own = len(data) if own else n_own
+        if skip:
+            at = data.find(border.mark)
+            if at >= n_own or (at < 0 and n_own <= 0):
+                return  # no record begins here
+            if at >= 0:
+                skip = False
+                at = border.find(data)
+                data, n_own = data[at:], n_own - at
+        if not skip and not own:
+            at = border.find(data, max(0, n_own))
+            if at >= 0:
+                yield data[:at]
+                return
+        keep = max(0, len(data) - reach)
+        if not skip:
+            yield data[:keep]
+        held, n_own = data[keep:], n_own - keep
+    if not skip:
+        yield held
+
+
+def _last_border(data: bytes, kind: str) -> int:
+    """Where to cut a chunk: behind its last whole record; -1 where it holds none."""
+    if kind == "pages":
+        at = data.rfind(b"</page>")
+        return at + len(b"</page>") if at >= 0 else -1
+    if kind == "lines":
+        return data.rfind(b"\n") + 1 or -1
+    gaps = [match.end() for match in _GAP.finditer(data, max(0, len(data) // 2))]
+    if gaps:
+        return gaps[-1]
+    return max(data.rfind(b"\n\n") + 2 if b"\n\n" in data else -1, data.rfind(b"\n") + 1 or -1)
+
+
+def chunks(file: BinaryIO, kind: str, size: int) -> Iterator[tuple[int, bytes]]:
+    """(offset, bytes) of pieces of about `size` bytes that end with a record: "pages", "lines" or paragraphs ("text").
+
+    What has no border within four times the size is handed on as it is. Memory: that much.
+    """
+    offset, held = 0, bytearray()
+    while True:
+        data = file.read(_CHUNK)
+        held += data
+        if not data:
+            break
+        if len(held) < size:
+            continue
+        cut = _last_border(bytes(held), kind)
+        if cut <= 0 and len(held) < 4 * size:
+            continue
+        cut = cut if cut > 0 else len(held)
+        yield offset, bytes(held[:cut])
+        del held[:cut]
+        offset += cut
+    if held:
+        yield offset, bytes(held)
+
+
+class _Pieces(io.RawIOBase):
+    """An iterator of bytes as a file."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self._pieces, self._held = pieces, memoryview(b"")
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        while not self._held:
+            found = next(self._pieces, None)
+            if found is None:
+                return 0
+            self._held = memoryview(found)
+        n = min(len(buffer), len(self._held))
+        buffer[:n] = self._held[:n]
+        self._held = self._held[n:]
+        return n

@@ -1,0 +1,59 @@
+"""What can be chosen when a corpus is prepared. Equal settings and inputs give equal bytes."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from jarvis_nano.corpus.duplicates import clusters
+from jarvis_nano.corpus.quality.filters import Thresholds
+from jarvis_nano.corpus.sources import Options
+from jarvis_nano.errors import UserError
+
+VERSION = 1
+"""Of the way documents are cleaned, judged and written: another version does not go on with this one's work."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that the result depends on beside the inputs."""
+
+    options: Options = field(default_factory=Options)
+    """How the files are read."""
+    rebuild: Literal["auto", "on", "off"] = "auto"
+    """Whether paragraphs are rebuilt from hard-wrapped lines: auto looks at each document of a .txt or .docx."""
+    rules_off: tuple[str, ...] = ()
+    rules_on: tuple[str, ...] = ()
+    """Rules of normalising to switch."""
+    languages: tuple[str, ...] = ("fr",)
+    """ISO 639-1 codes of what is kept; empty: any language, and none is looked for."""
+    quality: bool = True
+    """Whether the thresholds are applied."""
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    mask: tuple[str, ...] = ()
+    """Kinds of sensitive patterns that are masked (quality/sensitive.py)."""
+    duplicates: Literal["near", "exact", "off"] = "near"
+    near_threshold: float = clusters.THRESHOLD
+    """Jaccard of 3-word shingles from which two documents count as one."""
+    shard: tuple[int, int] = (0, 1)
+    """(i, n): only every n-th unit, from the i-th on."""
+    unit_bytes: int = 32 << 20
+    """Of input, about: the piece that one process works on, and that a kill can cost."""
+    keep_dropped: bool = True
+    """Whether the texts of dropped documents are written to report/."""
+
+    def __post_init__(self) -> None:
+        number, of = self.shard
+        if not 0 <= number < of:
+            raise UserError(f"shard {number}/{of}; expected i/n with 0 <= i < n, as 0/4")
+        if not 0 < self.near_threshold <= 1:
+            raise UserError(f"the threshold of near duplicates is {self.near_threshold}; expected 0 < x <= 1, as 0.6")
+        if self.unit_bytes < 1:
+            raise UserError(f"units of {self.unit_bytes} bytes; expected 1 or more")
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, as the manifest holds it."""
+        stored = dataclasses.asdict(self) | {"version": VERSION}
+        stored["options"]["template_rules"] = dict(sorted(self.options.template_rules.items()))
+        return stored

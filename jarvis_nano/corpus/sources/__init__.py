@@ -6,21 +6,20 @@ import hashlib
 import io
 import json
 import stat
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
 
 from jarvis_nano.corpus.documents import MANIFEST, Document
 from jarvis_nano.corpus.sources.jsonl import read_jsonl
-from jarvis_nano.corpus.sources.opening import COMPRESSED_SUFFIXES, STDIN, Mark, bytes_taken, open_bytes
+from jarvis_nano.corpus.sources.opening import COMPRESSED_SUFFIXES, STDIN, bytes_taken, open_bytes
 from jarvis_nano.corpus.sources.prepared import is_prepared, read_manifest
+from jarvis_nano.corpus.sources.source import Damage, Mark, Options, Reader, Source
 from jarvis_nano.corpus.sources.text import read_text
 from jarvis_nano.errors import UserError
 
-__all__ = ["Documents", "Mark", "fingerprint", "read_documents"]
-
-Reader = Callable[[BinaryIO, str, str, Mark], Iterator[Document]]
+__all__ = ["Damage", "Documents", "Mark", "Options", "Reader", "Source", "fingerprint", "read_documents"]
 
 # The readers by the name without .gz, .bz2, .zst. Other names are judged by content, when given one by one.
 _READERS: dict[str, Reader] = {".txt": read_text, ".jsonl": read_jsonl, ".ndjson": read_jsonl}
@@ -53,8 +52,17 @@ class _Input:
 class Documents(Iterator[Document]):
     """The documents of files, one after the other, and the place that has been reached: what read_documents gives."""
 
-    def __init__(self, inputs: list[_Input]) -> None:
+    def __init__(
+        self,
+        inputs: list[_Input],
+        *,
+        options: Options = Options(),  # noqa: B008 (frozen)
+        on_damage: Callable[[Damage], None] | None = None,
+    ) -> None:
         self.mark = Mark()
+        self.passed_over: Counter[str] = Counter()
+        self.unknown_templates: Counter[str] = Counter()
+        self._options, self._on_damage = options, on_damage
         self._files = [file for entry in inputs for file in _files(entry)]
         self._sizes = [_size(entry.path) for entry, _ in self._files]
         self._open: io.BufferedReader | None = None
@@ -93,21 +101,45 @@ class Documents(Iterator[Document]):
 
     def _read(self) -> Iterator[Document]:
         for entry, expected in self._files[self.mark.file :]:
-            with open_bytes(entry.path, entry.place) as file:
-                self._open = file
-                head = file.peek(64).lstrip(b"\xef\xbb\xbf \t\r\n")
-                reader = _reader(entry, head) if expected is None else read_jsonl
-                yield from reader(file, entry.name, entry.place, self.mark)
+            try:
+                yield from self._read_file(entry, expected)
+            except UserError as error:
+                if self._on_damage is None:
+                    raise
+                why = str(error).removeprefix(entry.place).lstrip(" ,")
+                self._on_damage(Damage(entry.place, "", why))
+            finally:
                 self._open = None
-            if expected not in (None, self.mark.documents):
-                raise UserError(
-                    f"{entry.place} holds {self.mark.documents} documents, {MANIFEST} says {expected}; "
-                    "prepare the corpus again"
-                )
             self.mark = Mark(self.mark.file + 1)
 
+    def _read_file(self, entry: _Input, expected: int | None) -> Iterator[Document]:
+        source = Source(
+            entry.name,
+            entry.place,
+            self.mark,
+            self._options if expected is None else replace(self._options, text_column="text"),
+            self._on_damage,
+            self.passed_over,
+            self.unknown_templates,
+        )
+        with open_bytes(entry.path, entry.place, self._on_damage) as file:
+            self._open = file
+            head = file.peek(64).lstrip(b"\xef\xbb\xbf \t\r\n")
+            reader = _reader(entry, head) if expected is None else read_jsonl
+            yield from reader(file, source)
+        if expected not in (None, self.mark.documents):
+            raise UserError(
+                f"{entry.place} holds {self.mark.documents} documents, {MANIFEST} says {expected}; "
+                "prepare the corpus again"
+            )
 
-def read_documents(paths: Iterable[Path | str] | Path | str) -> Documents:
+
+def read_documents(
+    paths: Iterable[Path | str] | Path | str,
+    *,
+    options: Options = Options(),  # noqa: B008 (frozen)
+    on_damage: Callable[[Damage], None] | None = None,
+) -> Documents:
     """The documents of files and folders, in the order given, folders sorted and with their sub-folders.
 
     A path is a .txt file (documents parted by two blank lines or more), a .jsonl file (objects with "text"), either
@@ -115,7 +147,7 @@ def read_documents(paths: Iterable[Path | str] | Path | str) -> Documents:
     stays flat: a document at most, and no document of a .txt is longer than text.MAX_DOCUMENT.
     UserError at once for what is missing, empty or unknown; while reading for what is not UTF-8, damaged or not JSON.
     """
-    return Documents(_inputs(paths))
+    return Documents(_inputs(paths), options=options, on_damage=on_damage)
 
 
 def fingerprint(paths: Iterable[Path | str] | Path | str) -> str:

@@ -7,85 +7,119 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from jarvis_nano.corpus.documents import Document
-from jarvis_nano.corpus.sources.opening import Mark
-from jarvis_nano.corpus.sources.text import not_utf8
+from jarvis_nano.corpus.sources.source import Source
+from jarvis_nano.corpus.sources.text import not_utf8, refuse_other_encodings
 from jarvis_nano.errors import UserError
 
 _DECODER = json.JSONDecoder()
 MAX_LINE = 64 << 20  # bytes: no document is that long, and a file without line ends must not fill the memory
+_PIECE = 1 << 16  # bytes of an over-long line thrown away at a time
 
 
-def read_jsonl(file: BinaryIO, name: str, place: str, mark: Mark) -> Iterator[Document]:
-    """The documents of the file after `mark`, which is kept; blank lines and empty texts are passed over.
+def read_jsonl(file: BinaryIO, source: Source) -> Iterator[Document]:
+    """The documents of the file after the mark; blank lines and empty texts are passed over.
 
-    `name` goes into the ids, `place` into messages. What lies before the mark is not looked into.
-    UserError, with the line, where one is not UTF-8, not JSON, no object with a string "text", or beyond MAX_LINE.
+    Damage, with the line: it is not UTF-8, not JSON, no object with a string under `text_column`, or beyond MAX_LINE
+    (then it is read to its end in pieces). What lies before the mark is not looked into. Memory: a line of MAX_LINE
+    and what JSON makes of it, 0.5 GiB for a text of that length, 2 GiB for the worst (a line of empty lists).
     """
-    for number, line in _lines(file, place, mark.at):
+    for number, line in lines_of(file, source, MAX_LINE, "expected one JSON object a line"):
         if not line or line.isspace():
             continue
-        record = _parse(line, place, number)
-        text = _text(record, place, number)
-        if not text or text.isspace():
+        try:
+            document = _document(line, number, source)
+        except _BadLineError as error:
+            source.damaged(f"line {number}", str(error))
             continue
-        identity, source = record.get("id"), record.get("source")
-        document = Document(
-            str(identity) if isinstance(identity, (str, int)) else f"{name}:{number}",
-            text,
-            source if isinstance(source, str) and source else name,
-        )
-        _ = document.utf8  # refuses what cannot be UTF-8, and is needed later
-        mark.at = number
-        mark.documents += 1
-        yield document
-    if mark.documents == 0:
-        raise UserError(f'{place} holds no document; expected lines like {{"text": "…"}}')
+        if document is not None:
+            source.mark.at = number
+            source.mark.documents += 1
+            yield document
+    if source.mark.documents == 0:
+        source.damaged("", f'holds no document; expected lines like {{"{source.options.text_column}": "…"}}')
 
 
-def _lines(file: BinaryIO, place: str, n_done: int) -> Iterator[tuple[int, str]]:
+class _BadLineError(ValueError):
+    """What is wrong with a line, as the end of the sentence "file, line n …"."""
+
+
+def lines_of(file: BinaryIO, source: Source, max_line: int, expected: str) -> Iterator[tuple[int, str]]:
+    """(number from 1, text with its line end) of each line after the mark; what is too long or no UTF-8 is damage."""
     offset = 0
     number = 0
-    while line := file.readline(MAX_LINE + 1):
+    while line := file.readline(max_line + 1):
         number += 1
-        if len(line) > MAX_LINE:
-            raise UserError(
-                f"{place}, line {number} is longer than {MAX_LINE >> 20} MiB; expected one JSON object a line, "
-                "so cut the document, or write a line for each"
-            )
-        if number <= n_done:
-            offset += len(line)
+        if number == 1 and source.is_tolerant:
+            refuse_other_encodings(line[:_PIECE], source.place)
+        begin = offset
+        offset += len(line)
+        if len(line) > max_line:
+            if number > source.mark.at:
+                why = f"is longer than {max_line >> 20} MiB; {expected}, so cut the document, or write a line for each"
+                source.damaged(f"line {number}", why)
+            while not line.endswith(b"\n") and (line := file.readline(_PIECE)):
+                offset += len(line)
+            continue
+        if number <= source.mark.at:
             continue
         try:
             text = line.decode("utf-8")
         except UnicodeDecodeError as error:
-            raise not_utf8(place, offset + error.start, error, line=number) from error
+            found = not_utf8(source.place, begin + error.start, error, line=number)
+            if not source.is_tolerant:
+                raise found from error
+            source.damaged(f"line {number}", str(found).removeprefix(f"{source.place} "))
+            continue
         yield number, text.removeprefix("\ufeff") if number == 1 else text
-        offset += len(line)
 
 
-def _parse(line: str, place: str, number: int) -> dict[str, Any]:
+def _document(line: str, number: int, source: Source) -> Document | None:
+    """None where the text is empty."""
+    record = _parse(line)
+    text = _text(record, source.options.text_column)
+    if not text or text.isspace():
+        return None
+    identity, origin = record.get("id"), record.get("source")
+    document = Document(
+        str(identity) if isinstance(identity, (str, int)) else f"{source.name}:{number}",
+        text,
+        origin if isinstance(origin, str) and origin else source.name,
+    )
+    try:
+        _ = document.utf8  # refuses what cannot be UTF-8, and is needed later
+        (document.id + document.source).encode()
+    except UserError as error:
+        raise _BadLineError(f"cannot be UTF-8: {error}") from error
+    except UnicodeEncodeError as error:
+        raise _BadLineError("has half of a surrogate pair in its id or source") from error
+    return document
+
+
+def _parse(line: str) -> dict[str, Any]:
     try:
         line = line.strip()
         record, end = _DECODER.raw_decode(line)  # json.loads looks at seven options first: a fifth of its time here
         if end != len(line):
             raise json.JSONDecodeError("Extra data", line, end)
     except json.JSONDecodeError as error:
-        raise UserError(
-            f"{place}, line {number} is not JSON: {error.msg} at column {error.colno}; expected one object a line"
-        ) from error
+        raise _BadLineError(f"is not JSON: {error.msg} at column {error.colno}; expected one object a line") from error
     except (RecursionError, ValueError) as error:  # brackets nested 1,000 deep; a number of 5,000 digits
-        raise UserError(f"{place}, line {number} is no JSON that can be read: {error}") from error
+        raise _BadLineError(f"is no JSON that can be read: {error}") from error
     if not isinstance(record, dict):
-        raise UserError(f"{place}, line {number} is a JSON {type(record).__name__}; expected an object with a text")
+        raise _BadLineError(f"is a JSON {type(record).__name__}; expected an object with a text")
     return record
 
 
-def _text(record: dict[str, Any], place: str, number: int) -> str:
-    text = record.get("text")
+def _text(record: dict[str, Any], column: str) -> str:
+    text = record.get(column)
+    if text is None and "." in column:
+        text = record
+        for key in column.split("."):
+            text = text.get(key) if isinstance(text, dict) else None
     if isinstance(text, str):
         return text
     found = ", ".join(map(str, list(record)[:6])) or "none"
     hint = ""
     if {"instruction", "messages", "conversations"} & record.keys():
         hint = "; instructions go to scripts/finetune.py --data"
-    raise UserError(f'{place}, line {number} has no string under "text" (its keys: {found}){hint}')
+    raise _BadLineError(f'has no string under "{column}" (its keys: {found}){hint}')

@@ -1,10 +1,12 @@
-"""A file as a stream of bytes: .gz, .bz2 and .zst are recognised by their first bytes and unpacked on the way."""
+"""A file as a stream of bytes: .gz, .bz2, .zst and .xz are told by their first bytes and unpacked on the way."""
 
 from __future__ import annotations
 
 import bz2
 import io
+import lzma
 import re
+import stat
 import sys
 import zlib
 from collections.abc import Callable
@@ -14,24 +16,14 @@ from typing import Any, BinaryIO, cast
 
 import zstandard
 
+from jarvis_nano.corpus.sources.source import Damage
 from jarvis_nano.errors import UserError
 
 STDIN = Path("-")
+HEAD = 1 << 16  # bytes that open_bytes lets be peeked at, if the file has them
 
 
-@dataclass
-class Mark:
-    """How far a reader of several files has come, and where another one is to begin."""
-
-    file: int = 0
-    """Files done."""
-    at: int = 0
-    """Records done in the next one: lines of a .jsonl, documents of a .txt."""
-    documents: int = 0
-    """Documents found in these records."""
-
-
-COMPRESSED_SUFFIXES = (".gz", ".bz2", ".zst")
+COMPRESSED_SUFFIXES = (".gz", ".bz2", ".zst", ".xz")
 # Bytes unpacked at a time. Small, for these formats can hold 30,000 times their size: a bomb costs 128 MB, not 2 GB.
 _CHUNK = 4096
 
@@ -56,23 +48,32 @@ _PACKINGS = (
         lambda: zstandard.ZstdDecompressor(max_window_size=1 << 31).decompressobj(),
         "zstd -t",
     ),
+    _Packing(
+        "xz",
+        ".xz",
+        re.compile(rb"\xfd7zXZ\0"),
+        lambda: lzma.LZMADecompressor(memlimit=256 << 20),  # xz -9 needs 65 MiB
+        "xz -t",
+    ),
 )
 
 
-def open_bytes(path: Path, place: str) -> io.BufferedReader:
-    """The file's bytes, unpacked; "-" is the standard input. `place` is what messages call it.
+def open_bytes(path: Path, place: str, on_damage: Callable[[Damage], None] | None = None) -> io.BufferedReader:
+    """The file's bytes, unpacked; "-" is the standard input. `place` is for messages; `peek(HEAD)` looks ahead.
 
-    UserError at once where the file is missing or empty, or named .gz, .bz2 or .zst without being so; while reading,
-    where the packed data is damaged or ends too early.
+    UserError at once where the file is missing or empty, or named as packed without being so; while reading, where
+    the packed data is damaged or ends too early. With `on_damage` the damage goes there, and the bytes end with it.
+    Memory: what 4 KiB of packed data hold, at most 128 MiB (a bomb), and the window of the packing (zstd: 2 GiB).
     """
     file = _open_plain(path, place)
-    head = file.peek(4)
+    head = file.peek(6)
     if not head:
         file.close()
         raise UserError(f"{place} is empty; expected text in UTF-8")
     packing = next((p for p in _PACKINGS if p.magic.match(head)), None)
     if packing is not None:
-        return io.BufferedReader(cast(io.RawIOBase, _Unpacked(file, packing, place)), buffer_size=1 << 16)
+        unpacked = _Unpacked(file, packing, place, on_damage)
+        return io.BufferedReader(cast(io.RawIOBase, unpacked), buffer_size=HEAD)
     promised = next((p for p in _PACKINGS if path.suffix.lower() == p.suffix), None)
     if promised is not None:
         file.close()
@@ -94,34 +95,73 @@ def bytes_taken(file: io.BufferedReader) -> int:
 
 def _open_plain(path: Path, place: str) -> io.BufferedReader:
     if path == STDIN:
-        return cast(io.BufferedReader, sys.stdin.buffer)
+        return io.BufferedReader(_Pipe(cast(io.BufferedReader, sys.stdin.buffer)), buffer_size=HEAD)
     try:
-        return path.open("rb")
+        file = cast(io.BufferedReader, path.open("rb", buffering=HEAD))
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UserError(f"no such file: {place}; check the path") from error
+    except IsADirectoryError as error:
+        raise UserError(f"{place} is a folder, or has become one; expected a file") from error
+    if not stat.S_ISREG(path.stat().st_mode):
+        return io.BufferedReader(_Pipe(file), buffer_size=HEAD)
+    return file
 
 
-class _Unpacked(io.RawIOBase):
-    """Unpacks one member or frame after another (bzip2 dumps and joined .gz files have many)."""
+class _Pipe(io.RawIOBase):
+    """Bytes that come in drips, handed on in full buffers, so that a peek shows a whole head. Leaves stdin open."""
 
-    def __init__(self, file: BinaryIO, packing: _Packing, place: str) -> None:
-        self._file, self._packing, self._place = file, packing, place
-        self._unpacker = packing.start()
-        self._ready = memoryview(b"")
+    def __init__(self, file: io.BufferedReader) -> None:
+        self._file = file
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        while not self._ready:
-            chunk = self._next_input()
-            if chunk is None:
-                return 0
-            self._ready = memoryview(self._unpack(chunk))
-        n = min(len(buffer), len(self._ready))
-        buffer[:n] = self._ready[:n]
-        self._ready = self._ready[n:]
-        return n
+        return self._file.readinto(buffer)  # BufferedReader's goes on until the buffer is full or the stream ends
+
+    def close(self) -> None:
+        if not self.closed and self._file is not sys.stdin.buffer:
+            self._file.close()
+        super().close()
+
+
+class _Unpacked(io.RawIOBase):
+    """Unpacks one member or frame after another (bzip2 dumps and joined .gz files have many)."""
+
+    def __init__(
+        self, file: BinaryIO, packing: _Packing, place: str, on_damage: Callable[[Damage], None] | None
+    ) -> None:
+        self._file, self._packing, self._place, self._on_damage = file, packing, place, on_damage
+        self._unpacker = packing.start()
+        self._ready = memoryview(b"")
+        self._at_end = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer as far as the data goes: a peek at the beginning then shows a whole head."""
+        n_filled = 0
+        while n_filled < len(buffer) and (self._ready or self._unpack_more()):
+            n = min(len(buffer) - n_filled, len(self._ready))
+            buffer[n_filled : n_filled + n] = self._ready[:n]
+            self._ready = self._ready[n:]
+            n_filled += n
+        return n_filled
+
+    def _unpack_more(self) -> bool:
+        """Have something ready; False at the end, and where the damage has been handed over."""
+        while not self._ready and not self._at_end:
+            try:
+                chunk = self._next_input()
+                self._at_end = chunk is None
+                self._ready = memoryview(self._unpack(chunk) if chunk else b"")
+            except UserError as error:
+                if self._on_damage is None:
+                    raise
+                self._at_end = True
+                self._on_damage(Damage(self._place, "", str(error).removeprefix(f"{self._place} ")))
+        return bool(self._ready)
 
     def _next_input(self) -> bytes | None:
         if not self._unpacker.eof:
@@ -140,7 +180,7 @@ class _Unpacked(io.RawIOBase):
     def _unpack(self, chunk: bytes) -> bytes:
         try:
             return cast(bytes, self._unpacker.decompress(chunk))
-        except (zlib.error, zstandard.ZstdError, EOFError) as error:
+        except (zlib.error, zstandard.ZstdError, lzma.LZMAError, EOFError) as error:
             raise self._damaged(str(error)) from error
         except OSError as error:  # what bz2 raises for bad data; a true I/O error cannot come from memory
             raise self._damaged(str(error)) from error

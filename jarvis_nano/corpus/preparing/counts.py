@@ -14,8 +14,6 @@ from jarvis_nano.corpus.documents import MAX_NAMED_SOURCES, OTHER_SOURCES, Docum
 KEPT = "kept"
 SAMPLES = 8  # of each reason: enough to judge a rule by
 EXCERPT = 600  # characters of a sample
-_MAX_CODES = 0x110000
-_CHARACTERS_SHOWN = 2000
 _MAX_NAMES = 20_000  # of templates
 
 # Counters by name. "reasons": documents dropped; "sources": [documents, bytes] are apart, in `sources`.
@@ -41,7 +39,8 @@ class Counts:
         self.counters: dict[str, Counter[str]] = {name: Counter() for name in _COUNTERS}
         self.sources: dict[str, list[int]] = {}
         self.samples: dict[str, list[dict[str, Any]]] = {}
-        self._characters = np.zeros(_MAX_CODES, dtype=np.int64)
+        self._characters = np.zeros(1 << 16, dtype=np.int64)  # UTF-16 units
+        self._rare: Counter[str] = Counter()  # characters beyond them
 
     def __getitem__(self, name: str) -> Counter[str]:
         return self.counters[name]
@@ -57,9 +56,10 @@ class Counts:
         self["languages"][language] += 1
         self["kept_words"][_bin(n_words)] += 1
         self.add_source(document.source, 1, size)
-        codes = np.frombuffer(document.text.encode("utf-32-le"), dtype=np.uint32)
-        found = np.bincount(codes)
-        self._characters[: len(found)] += found
+        units = np.bincount(np.frombuffer(document.text.encode("utf-16-le"), dtype=np.uint16), minlength=1 << 16)
+        self._characters += units
+        if units[0xD800:0xE000].any():
+            self._rare.update(character for character in document.text if character > "\uffff")
         self._sample(KEPT, document, {})
 
     def add_dropped(self, document: Document, reason: str, n_words: int, why: Mapping[str, Any]) -> None:
@@ -89,9 +89,9 @@ class Counts:
 
     @property
     def characters(self) -> dict[str, int]:
-        """The commonest characters of the kept text, and how often they occur."""
-        order = np.argsort(self._characters, kind="stable")[::-1][:_CHARACTERS_SHOWN]
-        return {chr(code): int(self._characters[code]) for code in order if self._characters[code]}
+        """Characters of the kept text and how often they occur, by code."""
+        codes = [int(code) for code in np.flatnonzero(self._characters) if not 0xD800 <= code < 0xE000]
+        return {chr(code): int(self._characters[code]) for code in codes} | dict(sorted(self._rare.items()))
 
     def add(self, other: Counts) -> None:
         """The figures of another part."""
@@ -102,15 +102,15 @@ class Counts:
         for reason, samples in other.samples.items():
             self.samples[reason] = sorted(self.samples.get(reason, []) + samples, key=_rank)[:SAMPLES]
         self._characters += other._characters
+        self._rare.update(other._rare)
 
     def as_json(self) -> dict[str, Any]:
         """All of it, sorted by name: equal counts give equal JSON."""
-        codes = np.flatnonzero(self._characters)
         return {
             **{name: dict(sorted((+counter).items())) for name, counter in self.counters.items()},
             "sources": dict(sorted((name, entry) for name, entry in self.sources.items() if entry[0])),
             "samples": dict(sorted(self.samples.items())),
-            "characters": {chr(code): int(self._characters[code]) for code in codes},
+            "characters": self.characters,
         }
 
     @classmethod
@@ -121,7 +121,10 @@ class Counts:
         counts.sources = {name: list(entry) for name, entry in stored["sources"].items()}
         counts.samples = dict(stored["samples"])
         for character, count in stored["characters"].items():
-            counts._characters[ord(character)] = count
+            if character > "\uffff":
+                counts._rare[character] = count
+            else:
+                counts._characters[ord(character)] = count
         return counts
 
     def add_templates(self, found: Counter[str]) -> None:

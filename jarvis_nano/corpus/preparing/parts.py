@@ -1,7 +1,8 @@
 """A unit's part: its kept documents, what identifies duplicates among them, what was dropped, and the counts.
 
 NNNNNN.jsonl.zst kept · .dropped.jsonl.zst · .damaged.jsonl · .index (language and id a line) · .digests.npy (n, 2) ·
-.bands.npy (30, n) · .json, the counts: written last, beside and renamed, so that what has it is complete.
+.bands.npy (30, n) · .json, the counts: written last, beside and renamed, so that what has it is complete. Of
+finishing: .final.jsonl.zst · .duplicates.jsonl.zst
 """
 
 from __future__ import annotations
@@ -45,6 +46,16 @@ class Part:
     @property
     def damaged(self) -> Path:
         return self._file(".damaged.jsonl")
+
+    @property
+    def final(self) -> Path:
+        """The kept documents without the duplicates among all."""
+        return self._file(".final.jsonl.zst")
+
+    @property
+    def duplicates(self) -> Path:
+        """These duplicates."""
+        return self._file(".duplicates.jsonl.zst")
 
     @property
     def bands(self) -> Path:

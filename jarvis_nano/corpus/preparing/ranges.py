@@ -33,6 +33,14 @@ class Border:
         return at + len(self.mark) if at >= 0 and self.behind else at
 
 
+class MemberError(UserError):
+    """A bzip2 member that cannot be unpacked; `member` is where it begins in the packed file."""
+
+    def __init__(self, path: Path, why: str, member: int) -> None:
+        super().__init__(f"{path} {why}; fetch it again")
+        self.why, self.member = why, member
+
+
 LINES = Border(b"\n", behind=True)
 PAGES = Border(b"<page>", behind=False)
 _GAP = re.compile(rb"\n[ \t\r]*\n[ \t\r]*\n")
@@ -52,7 +60,7 @@ def bzip2_members(file: BinaryIO) -> Iterator[int]:
 def open_range(path: Path, begin: int, end: int, border: Border, *, packed: bool) -> io.BufferedReader:
     """The records that begin in [begin, end) of a plain file, or of the bzip2 members that begin there.
 
-    From the file's start if begin is 0: what precedes the first record is then there too. UserError while reading
+    From the file's start if begin is 0: what precedes the first record is then there too. MemberError while reading
     where a member is damaged.
     """
     pieces = _members(path, begin, end) if packed else _plain(path, begin, end)
@@ -87,9 +95,7 @@ def _members(path: Path, begin: int, end: int) -> Iterator[tuple[bytes, bool]]:
             try:
                 data = unpacker.decompress(waiting, max_length=_CHUNK)
             except OSError as error:
-                raise UserError(
-                    f"{path} is damaged in the bzip2 member at byte {member_at} ({error}); fetch it again"
-                ) from error
+                raise MemberError(path, f"is damaged in the bzip2 member at byte {member_at} ({error})", member_at) from error
             waiting = b""
             if data:
                 yield data, member_at < end

@@ -1,0 +1,187 @@
+"""The inputs cut into units: what one process works on, and what is done again after a kill.
+
+Small files are grouped; a large dump or .jsonl is read in byte ranges (bzip2: in ranges of its members), in parallel
+and from anywhere; other large streams are cut into chunks by the one process that unpacks them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import BinaryIO
+
+from jarvis_nano.corpus.documents import Document
+from jarvis_nano.corpus.preparing.ranges import LINES, PAGES, MemberError, bzip2_members, chunks, open_range
+from jarvis_nano.corpus.sources import Damage, Documents, Input, Options, Source, read_format, recognise
+from jarvis_nano.corpus.sources.mediawiki.dump import read_head
+from jarvis_nano.corpus.sources.mediawiki.site import Site
+from jarvis_nano.corpus.sources.opening import STDIN, open_bytes
+from jarvis_nano.errors import UserError
+
+BORDERS = {"mediawiki": PAGES, "jsonl": LINES}
+_CHUNK_KINDS = {"mediawiki": "pages", "jsonl": "lines", "text": "text"}
+_PACKED_RATIO = 4  # text is about that much larger unpacked
+
+OnDamage = Callable[[Damage], None]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What is known of a file before it is read: its hash, format, and where it can be cut."""
+
+    entry: Input
+    size: int
+    sha256: str | None
+    """None for a pipe."""
+    format: str
+    packed: bool
+    members: tuple[int, ...] = ()
+    """Offsets of the members of a bzip2 file of a format that can be cut."""
+    site: Site | None = None
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Whole files, or a range or chunk of one; pickled and read in another process."""
+
+    number: int
+    entries: tuple[Input, ...]
+    size: int
+    """Bytes of the inputs on the disk, about: for the progress."""
+    format: str = ""
+    begin: int = 0
+    end: int = 0
+    members: tuple[int, ...] = ()
+    chunk: bytes | None = None
+    site: Site | None = None
+
+    def read(self, options: Options, on_damage: OnDamage, seen: Seen) -> Iterator[tuple[Document, str]]:
+        """(document, format of its file). Damage is handed over; memory: that of the readers, and of the chunk."""
+        if not self.format:
+            documents = Documents(self.entries, options=options, on_damage=on_damage)
+            for document in documents:
+                yield document, documents.format
+            seen.passed_over.update(documents.passed_over)
+            seen.unknown_templates.update(documents.unknown_templates)
+            return
+        begin: int | None = self.begin
+        while begin is not None:
+            source = self._source(begin, options, on_damage, seen)
+            try:
+                with self._open(begin) as file:
+                    for document in read_format(self.format, file, source, self.site):
+                        own = document.source == source.name
+                        yield (replace(document, source=self.entries[0].name) if own else document), self.format
+                begin = None
+            except MemberError as error:  # the members behind it are whole
+                on_damage(Damage(source.place, "", error.why))
+                begin = next((member for member in self.members if member > error.member), None)
+            except UserError as error:
+                on_damage(Damage(source.place, "", str(error).removeprefix(source.place).lstrip(" ,")))
+                begin = None
+
+    def _open(self, begin: int) -> BinaryIO:
+        if self.chunk is not None:
+            return io.BytesIO(self.chunk)
+        return open_range(
+            self.entries[0].path, begin, self.end, BORDERS[self.format], packed=bool(self.members)
+        )
+
+    def _source(self, begin: int, options: Options, on_damage: OnDamage, seen: Seen) -> Source:
+        """Records are numbered from the unit's beginning, so that is named too."""
+        (entry,) = self.entries
+        name, place = (f"{part}@{begin}" if begin else part for part in (entry.name, entry.place))
+        return Source(
+            name,
+            place,
+            options=options,
+            on_damage=on_damage,
+            passed_over=seen.passed_over,
+            unknown_templates=seen.unknown_templates,
+        )
+
+
+@dataclass
+class Seen:
+    """What a unit's readers counted beside documents and damage."""
+
+    passed_over: Counter[str]
+    unknown_templates: Counter[str]
+
+
+def inspect(entry: Input) -> Inspection:
+    """Read the file once, packed as it is, for its hash and members. UserError where it is of no known format."""
+    with open_bytes(entry.path, entry.place) as file:
+        found = recognise(file, entry)
+        site = read_head(file, entry.place) if found == "mediawiki" else None
+    if entry.path == STDIN:
+        return Inspection(entry, 0, None, found, packed=False, site=site)
+    with entry.path.open("rb") as raw:
+        head = raw.read(8)
+        digest = hashlib.sha256()
+        is_bzip2 = head[:3] == b"BZh"
+        raw.seek(0)
+        reading = _Hashing(raw, digest)
+        members = tuple(bzip2_members(reading)) if is_bzip2 and found in BORDERS else ()
+        while reading.read(1 << 20):
+            pass
+        size = raw.tell()
+    packed = _is_packed(head)
+    return Inspection(entry, size, digest.hexdigest(), found, packed, members, site)
+
+
+def plan(inspections: Sequence[Inspection], options: Options, unit_bytes: int) -> Iterator[Unit]:
+    """The units of the inputs, in order, the same for the same inputs and size. Memory: a chunk.
+
+    Streams that cannot be entered in the middle are unpacked here, as the iteration goes on.
+    """
+    number = 0
+    for unit in _unnumbered(inspections, options, unit_bytes):
+        yield replace(unit, number=number)
+        number += 1
+
+
+def _unnumbered(inspections: Sequence[Inspection], options: Options, unit_bytes: int) -> Iterator[Unit]:
+    group: list[Inspection] = []
+    for found in inspections:
+        weight = found.size * (_PACKED_RATIO if found.packed else 1)
+        is_small = found.sha256 is not None and weight <= 2 * unit_bytes
+        if not is_small or sum(one.size for one in group) + found.size > unit_bytes:
+            yield from _whole_files(group)
+            group = []
+        if is_small or found.entry.documents is not None or found.format not in _CHUNK_KINDS:
+            group.append(found)
+        elif found.format in BORDERS and (len(found.members) > 1 or (not found.packed and found.sha256 is not None)):
+            yield from _ranges(found, unit_bytes)
+        else:
+            yield from _chunked(found, unit_bytes)
+    yield from _whole_files(group)
+
+
+def _whole_files(group: list[Inspection]) -> Iterator[Unit]:
+    if group:
+        yield Unit(0, tuple(found.entry for found in group), sum(found.size for found in group))
+
+
+def _ranges(found: Inspection, unit_bytes: int) -> Iterator[Unit]:
+    members = found.members if found.packed else tuple(range(0, found.size, unit_bytes))
+    step = unit_bytes // _PACKED_RATIO if found.packed else unit_bytes
+    cuts = [0]
+    for member in members:
+        if member - cuts[-1] >= step:
+            cuts.append(member)
+    for begin, end in itertools.pairwise([*cuts, found.size]):
+        own = tuple(member for member in found.members if begin <= member < end) if found.packed else ()
+        yield Unit(0, (found.entry,), end - begin, found.format, begin, end, own, None, found.site)
+
+
+def _chunked(found: Inspection, unit_bytes: int) -> Iterator[Unit]:
+    with open_bytes(found.entry.path, found.entry.place) as file:
+        done = 0
+        for offset, chunk in chunks(file, _CHUNK_KINDS[found.format], unit_bytes):
+            taken = bytes_taken(file)
+            yield Unit(0, (found.entry,), taken - done, found.format, offset, chunk=chunk, site=found.site)
+            done = taken

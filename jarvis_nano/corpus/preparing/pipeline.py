@@ -128,7 +128,6 @@ def _make_parts(
 ) -> list[Part]:
     """The parts of this shard's units, those that are there already as they are."""
     parts: list[Part] = []
-    sizes: list[int] = []
     shard, n_shards = settings.shard
 
     def missing() -> Iterator[Unit]:
@@ -137,27 +136,19 @@ def _make_parts(
                 part = Part(work, unit.number)
                 parts.append(part)
                 if not part.is_complete:
-                    sizes.append(unit.size)
                     yield unit
                     continue
             meter.advance(unit.size, done_before=True)
 
     meter.begin("cleaning", sum(found.size for found in inspections) or None, in_bytes=True)
-    for size, (n_read, n_kept) in zip(_as_it_grows(sizes), workers.map(_make_part, missing())):
+    for size, n_read, n_kept in workers.map(_make_part, missing()):
         meter.advance(size)
         meter.count(read=n_read, kept=n_kept)
     return parts
 
 
-def _as_it_grows(sizes: list[int]) -> Iterator[int]:
-    at = 0
-    while True:
-        yield sizes[at] if at < len(sizes) else 0
-        at += 1
-
-
-def _make_part(unit: Unit) -> tuple[int, int]:
-    """Read, clean and judge a unit's documents; (read, kept)."""
+def _make_part(unit: Unit) -> tuple[int, int, int]:
+    """Read, clean and judge a unit's documents; (size of the unit, documents read, kept)."""
     assert _state is not None
     settings, cleaner = _state.settings, _state.cleaner
     part, counts = Part(_state.work, unit.number), Counts()
@@ -178,7 +169,7 @@ def _make_part(unit: Unit) -> tuple[int, int]:
             counts.add_templates(seen.unknown_templates)
 
         part.write(outcomes(), counts, near=settings.duplicates == "near", keep_dropped=settings.keep_dropped)
-    return counts["documents"]["read"], counts["documents"]["kept"]
+    return unit.size, counts["documents"]["read"], counts["documents"]["kept"]
 
 
 def _nothing_kept(counts: Counts) -> str:

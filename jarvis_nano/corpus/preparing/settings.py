@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from tyro.conf import Suppress
 
 from jarvis_nano.corpus.duplicates import clusters
 from jarvis_nano.corpus.quality.filters import Thresholds
@@ -19,7 +21,7 @@ VERSION = 1
 class Settings:
     """All that the result depends on beside the inputs."""
 
-    options: Options = field(default_factory=Options)
+    options: Annotated[Options, Suppress] = field(default_factory=Options)
     """How the files are read."""
     rebuild: Literal["auto", "on", "off"] = "auto"
     """Whether paragraphs are rebuilt from hard-wrapped lines: auto looks at each document of a .txt or .docx."""
@@ -36,7 +38,7 @@ class Settings:
     duplicates: Literal["near", "exact", "off"] = "near"
     near_threshold: float = clusters.THRESHOLD
     """Jaccard of 3-word shingles from which two documents count as one."""
-    shard: tuple[int, int] = (0, 1)
+    shard: Annotated[tuple[int, int], Suppress] = (0, 1)
     """(i, n): only every n-th unit, from the i-th on."""
     unit_bytes: int = 32 << 20
     """Of input, about: the piece that one process works on, and that a kill can cost."""
@@ -57,3 +59,11 @@ class Settings:
         stored = dataclasses.asdict(self) | {"version": VERSION}
         stored["options"]["template_rules"] = dict(sorted(self.options.template_rules.items()))
         return stored
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """ "0/4" -> (0, 4); UserError on anything else."""
+    number, slash, of = text.partition("/")
+    if not (slash and number.isdecimal() and of.isdecimal()):
+        raise UserError(f"--shard {text}; expected i/n, as 0/4")
+    return int(number), int(of)

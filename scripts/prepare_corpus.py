@@ -51,9 +51,7 @@ def run() -> None:
     rules = read_rules(command.template_rules) if command.template_rules else {}
     options = Options(text_column=command.text_column, template_rules=rules)
     settings = replace(command.settings, options=options, shard=parse_shard(command.shard))
-    found = prepare_corpus(
-        command.input, command.out, settings, licence=command.licence, processes=command.processes
-    )
+    found = prepare_corpus(command.input, command.out, settings, licence=command.licence, processes=command.processes)
     print(json.dumps(found, ensure_ascii=False)) if command.json else report.show(found, command.out)
 
 

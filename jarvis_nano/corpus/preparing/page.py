@@ -57,7 +57,9 @@ def page(
             _bars(classes, sum(classes.values()), {}) + _rare(figures["characters"]),
         ),
         _section("Languages of the kept documents", "", _bars(figures["languages"], kept, {})),
-        _section("What normalising changed", "Documents in which a rule found work.", _bars(figures["rules"], read, {})),
+        _section(
+            "What normalising changed", "Documents in which a rule found work.", _bars(figures["rules"], read, {})
+        ),
         _section("Masked", "", _bars(figures["masked"], 0, {})),
         _section("Passed over", "Records of the inputs that are no text.", _bars(figures["passed_over"], 0, {})),
         _section("Damaged", "Records that could not be read, by file.", _bars(figures["damaged"], 0, {}, gone=True)),

@@ -95,7 +95,9 @@ def _members(path: Path, begin: int, end: int) -> Iterator[tuple[bytes, bool]]:
             try:
                 data = unpacker.decompress(waiting, max_length=_CHUNK)
             except OSError as error:
-                raise MemberError(path, f"is damaged in the bzip2 member at byte {member_at} ({error})", member_at) from error
+                raise MemberError(
+                    path, f"is damaged in the bzip2 member at byte {member_at} ({error})", member_at
+                ) from error
             waiting = b""
             if data:
                 yield data, member_at < end

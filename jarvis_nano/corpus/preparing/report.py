@@ -53,7 +53,10 @@ def write(folder: Path, manifest: Mapping[str, Any], counts: Counts) -> None:
     write_json(folder / "counts.json", figures)
     templates = counts["templates"].most_common()
     if templates:
-        lines = ["uses\ttemplate", *(f"{uses}\t{name}" for name, uses in sorted(templates, key=lambda t: (-t[1], t[0])))]
+        lines = [
+            "uses\ttemplate",
+            *(f"{uses}\t{name}" for name, uses in sorted(templates, key=lambda t: (-t[1], t[0]))),
+        ]
         (folder / "unknown_templates.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     html = page(manifest, figures, SENTENCES, character_classes(counts.characters))
     (folder / "index.html").write_text(html, encoding="utf-8")

@@ -86,9 +86,7 @@ class Unit:
     def _open(self, begin: int) -> BinaryIO:
         if self.chunk is not None:
             return io.BytesIO(self.chunk)
-        return open_range(
-            self.entries[0].path, begin, self.end, BORDERS[self.format], packed=bool(self.members)
-        )
+        return open_range(self.entries[0].path, begin, self.end, BORDERS[self.format], packed=bool(self.members))
 
     def _source(self, begin: int, options: Options, on_damage: OnDamage, seen: Seen) -> Source:
         """Records are numbered from the unit's beginning, so that is named too."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +19,7 @@ from jarvis_nano.corpus.preparing.ranges import LINES, PAGES, MemberError, bzip2
 from jarvis_nano.corpus.sources import Damage, Documents, Input, Options, Source, read_format, recognise
 from jarvis_nano.corpus.sources.mediawiki.dump import read_head
 from jarvis_nano.corpus.sources.mediawiki.site import Site
-from jarvis_nano.corpus.sources.opening import STDIN, open_bytes
+from jarvis_nano.corpus.sources.opening import STDIN, bytes_taken, is_packed, open_bytes
 from jarvis_nano.errors import UserError
 
 BORDERS = {"mediawiki": PAGES, "jsonl": LINES}
@@ -118,31 +119,25 @@ def inspect(entry: Input) -> Inspection:
     if entry.path == STDIN:
         return Inspection(entry, 0, None, found, packed=False, site=site)
     with entry.path.open("rb") as raw:
-        head = raw.read(8)
-        digest = hashlib.sha256()
-        is_bzip2 = head[:3] == b"BZh"
-        raw.seek(0)
-        reading = _Hashing(raw, digest)
-        members = tuple(bzip2_members(reading)) if is_bzip2 and found in BORDERS else ()
-        while reading.read(1 << 20):
-            pass
+        digest = hashlib.file_digest(raw, "sha256").hexdigest()
         size = raw.tell()
-    packed = _is_packed(head)
-    return Inspection(entry, size, digest.hexdigest(), found, packed, members, site)
+        raw.seek(0)
+        head = raw.read(8)
+        raw.seek(0)
+        members = tuple(bzip2_members(raw)) if head.startswith(b"BZh") and found in BORDERS else ()
+    return Inspection(entry, size, digest, found, is_packed(head), members, site)
 
 
-def plan(inspections: Sequence[Inspection], options: Options, unit_bytes: int) -> Iterator[Unit]:
+def plan(inspections: Sequence[Inspection], unit_bytes: int) -> Iterator[Unit]:
     """The units of the inputs, in order, the same for the same inputs and size. Memory: a chunk.
 
     Streams that cannot be entered in the middle are unpacked here, as the iteration goes on.
     """
-    number = 0
-    for unit in _unnumbered(inspections, options, unit_bytes):
+    for number, unit in enumerate(_unnumbered(inspections, unit_bytes)):
         yield replace(unit, number=number)
-        number += 1
 
 
-def _unnumbered(inspections: Sequence[Inspection], options: Options, unit_bytes: int) -> Iterator[Unit]:
+def _unnumbered(inspections: Sequence[Inspection], unit_bytes: int) -> Iterator[Unit]:
     group: list[Inspection] = []
     for found in inspections:
         weight = found.size * (_PACKED_RATIO if found.packed else 1)

@@ -13,12 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jarvis_nano.corpus.preparing import ranges
-from jarvis_nano.corpus.preparing.ranges import LINES, PAGES, bzip2_members, chunks, open_range
-from jarvis_nano.errors import UserError
+from jarvis_nano.corpus.preparing.ranges import LINES, PAGES, bzip2_members, chunks, open_members, open_range
 
 
-def read(path: Path, cuts: list[int], border: ranges.Border, *, packed: bool = False) -> list[bytes]:
-    return [open_range(path, a, b, border, packed=packed).read() for a, b in itertools.pairwise(cuts)]
+def read(path: Path, cuts: list[int], border: ranges.Border) -> list[bytes]:
+    return [open_range(path, a, b, border).read() for a, b in itertools.pairwise(cuts)]
+
+
+def read_members(path: Path, groups: list[list[int]], border: ranges.Border) -> tuple[list[bytes], list[str]]:
+    """What each group of members gives, and the damage."""
+    ends = [*(group[0] for group in groups[1:]), path.stat().st_size]
+    damage: list[str] = []
+    return [open_members(path, group, end, border, damage.append).read() for group, end in zip(groups, ends)], damage
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 50, 1 << 20])
@@ -60,11 +66,10 @@ def test_bzip2_members_need_not_end_with_a_record(tmp_path: Path, monkeypatch: p
     with path.open("rb") as file:
         offsets = list(bzip2_members(file))
     assert len(offsets) == -(-len(data) // member)
-    size = path.stat().st_size
     for step in (1, 3, 50):
-        cuts = [*offsets[::step], size]
-        found = read(path, cuts, PAGES, packed=True)
+        found, damage = read_members(path, [offsets[i : i + step] for i in range(0, len(offsets), step)], PAGES)
         assert b"".join(found) == data
+        assert damage == []
         assert all(piece.startswith(b"<page>") for piece in found[1:] if piece)
 
 
@@ -76,15 +81,23 @@ def test_members_are_found_across_chunks(monkeypatch: pytest.MonkeyPatch) -> Non
         assert list(bzip2_members(io.BytesIO(b"".join(packed)))) == starts
 
 
-def test_a_member_cut_short_is_an_error_with_its_place(tmp_path: Path) -> None:
+def test_a_damaged_member_is_named_and_the_next_one_read(tmp_path: Path) -> None:
+    members = [bz2.compress(b"<page>%d</page>" % i * 50) for i in range(3)]
+    starts = [sum(map(len, members[:i])) for i in range(3)]
+    path = tmp_path / "a.bz2"
+    path.write_bytes(members[0] + members[1][:20] + b"\xff" * 30 + members[1][50:] + members[2])
+    (found,), (damage,) = read_members(path, [starts], PAGES)
+    assert found == b"<page>0</page>" * 50 + b"<page>2</page>" * 50
+    assert f"damaged in the bzip2 member at byte {starts[1]}" in damage
+
+
+def test_a_member_cut_short_is_named_and_what_precedes_it_read(tmp_path: Path) -> None:
     first, second = bz2.compress(b"<page>1</page>" * 50), bz2.compress(b"<page>2</page>" * 50)
     path = tmp_path / "a.bz2"
     path.write_bytes(first + second[:-9])
-    with pytest.raises(UserError, match=f"ends within the bzip2 member at byte {len(first)}"):
-        read(path, [0, len(first) + 1], PAGES, packed=True)
-    path.write_bytes(first + second[:20] + b"\xff" * 30 + second[50:])
-    with pytest.raises(UserError, match=f"damaged in the bzip2 member at byte {len(first)}"):
-        read(path, [0, len(first) + 1], PAGES, packed=True)
+    (found,), (damage,) = read_members(path, [[0, len(first)]], PAGES)
+    assert found.startswith(b"<page>1</page>" * 50)
+    assert f"member at byte {len(first)} (the file ends within it)" in damage
 
 
 @settings(max_examples=60)

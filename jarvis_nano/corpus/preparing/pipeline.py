@@ -20,7 +20,7 @@ from jarvis_nano.corpus.preparing.finishing import REPORT, find_duplicates, writ
 from jarvis_nano.corpus.preparing.parts import Part
 from jarvis_nano.corpus.preparing.progress import Meter
 from jarvis_nano.corpus.preparing.settings import Settings
-from jarvis_nano.corpus.preparing.units import Inspection, Seen, Unit, inspect, plan
+from jarvis_nano.corpus.preparing.units import Inspection, Seen, Unit, inspect, plan, unreadable
 from jarvis_nano.corpus.preparing.workers import Workers
 from jarvis_nano.corpus.sources import Damage, list_files
 from jarvis_nano.corpus.writing import folder_beside
@@ -78,7 +78,12 @@ def _inspect(paths: Iterable[Path | str], processes: int, meter: Meter) -> list[
     meter.begin("looking at the inputs", len(entries))
     found = []
     for entry in entries:
-        found.append(inspect(entry))
+        try:
+            found.append(inspect(entry))
+        except UserError:
+            if len(entries) == 1:
+                raise
+            found.append(unreadable(entry))  # reading it says why, and counts it as damaged
         meter.advance(1)
     return found
 

@@ -9,12 +9,10 @@ from __future__ import annotations
 import bz2
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
-
-from jarvis_nano.errors import UserError
 
 _CHUNK = 1 << 20
 _MEMBER = re.compile(rb"BZh[1-9]1AY&SY")  # of 10 bytes: it does not occur by chance
@@ -33,14 +31,6 @@ class Border:
         return at + len(self.mark) if at >= 0 and self.behind else at
 
 
-class MemberError(UserError):
-    """A bzip2 member that cannot be unpacked; `member` is where it begins in the packed file."""
-
-    def __init__(self, path: Path, why: str, member: int) -> None:
-        super().__init__(f"{path} {why}; fetch it again")
-        self.why, self.member = why, member
-
-
 LINES = Border(b"\n", behind=True)
 PAGES = Border(b"<page>", behind=False)
 _GAP = re.compile(rb"\n[ \t\r]*\n[ \t\r]*\n")
@@ -57,14 +47,28 @@ def bzip2_members(file: BinaryIO) -> Iterator[int]:
         offset += len(data) - len(held)
 
 
-def open_range(path: Path, begin: int, end: int, border: Border, *, packed: bool) -> io.BufferedReader:
-    """The records that begin in [begin, end) of a plain file, or of the bzip2 members that begin there.
+def open_range(path: Path, begin: int, end: int, border: Border) -> io.BufferedReader:
+    """The records that begin in [begin, end) of a plain file.
 
-    From the file's start if begin is 0: what precedes the first record is then there too. MemberError while reading
-    where a member is damaged.
+    From the file's start if begin is 0: what precedes the first record is then there too.
     """
-    pieces = _members(path, begin, end) if packed else _plain(path, begin, end)
-    return io.BufferedReader(_Pieces(_clipped(pieces, border, skip=begin > 0)), buffer_size=1 << 16)
+    return _as_file(_clipped(_plain(path, begin, end), border, skip=begin > 0))
+
+
+def open_members(
+    path: Path, members: Sequence[int], end: int, border: Border, on_damage: Callable[[str], None]
+) -> io.BufferedReader:
+    """The records that begin in the bzip2 members at the offsets `members`; the next one is at `end`.
+
+    on_damage: told why a member cannot be unpacked; the bytes go on with the next one of `members`, so that a record
+    is cut there.
+    """
+    pieces = _members(path, members, end, on_damage)
+    return _as_file(_clipped(pieces, border, skip=members[0] > 0))
+
+
+def _as_file(pieces: Iterator[bytes]) -> io.BufferedReader:
+    return io.BufferedReader(_Pieces(pieces), buffer_size=1 << 16)
 
 
 def _plain(path: Path, begin: int, end: int) -> Iterator[tuple[bytes, bool]]:
@@ -77,34 +81,51 @@ def _plain(path: Path, begin: int, end: int) -> Iterator[tuple[bytes, bool]]:
             at += len(chunk)
 
 
-def _members(path: Path, begin: int, end: int) -> Iterator[tuple[bytes, bool]]:
+def _members(
+    path: Path, members: Sequence[int], end: int, on_damage: Callable[[str], None]
+) -> Iterator[tuple[bytes, bool]]:
     """As _plain, the bytes unpacked; a byte lies where its member begins."""
+    begin: int | None = members[0]
     with path.open("rb") as file:
-        file.seek(begin)
-        member_at, position = begin, begin
-        unpacker, waiting = bz2.BZ2Decompressor(), b""
-        while True:
-            if unpacker.eof:
-                waiting = unpacker.unused_data
-                member_at, unpacker = position - len(waiting), bz2.BZ2Decompressor()
-            if not waiting and unpacker.needs_input:
-                waiting = file.read(_CHUNK)
-                position += len(waiting)
-                if not waiting:
-                    break
+        while begin is not None:
+            reading = _Members(file, begin)
             try:
-                data = unpacker.decompress(waiting, max_length=_CHUNK)
-            except OSError as error:
-                raise MemberError(
-                    path, f"is damaged in the bzip2 member at byte {member_at} ({error})", member_at
-                ) from error
-            waiting = b""
+                yield from ((data, at < end) for at, data in reading)
+                return
+            except (OSError, EOFError) as error:
+                on_damage(f"is damaged in the bzip2 member at byte {reading.member} ({error}); fetch it again")
+                begin = next((member for member in members if member > reading.member), None)
+
+
+class _Members(Iterator[tuple[int, bytes]]):
+    """(offset of the member, bytes unpacked), a mebibyte at most each, from the member at `begin` to the file's end.
+
+    OSError where a member is damaged, EOFError where the file ends within one; `member` says which.
+    """
+
+    def __init__(self, file: BinaryIO, begin: int) -> None:
+        self.member = self._position = begin
+        self._file = file
+        self._file.seek(begin)
+        self._unpacker, self._packed = bz2.BZ2Decompressor(), b""
+
+    def __next__(self) -> tuple[int, bytes]:
+        while True:
+            if self._unpacker.eof:
+                self._packed = self._unpacker.unused_data
+                self.member, self._unpacker = self._position - len(self._packed), bz2.BZ2Decompressor()
+            if not self._packed and self._unpacker.needs_input:
+                self._packed = self._file.read(_CHUNK)
+                self._position += len(self._packed)
+                if not self._packed:
+                    break
+            data = self._unpacker.decompress(self._packed, max_length=_CHUNK)
+            self._packed = b""
             if data:
-                yield data, member_at < end
-        if position > member_at:
-            raise UserError(
-                f"{path} ends within the bzip2 member at byte {member_at}: it was cut short; fetch it again"
-            )
+                return self.member, data
+        if self._position > self.member:
+            raise EOFError("the file ends within it")
+        raise StopIteration
 
 
 def _clipped(pieces: Iterator[tuple[bytes, bool]], border: Border, *, skip: bool) -> Iterator[bytes]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -58,7 +59,7 @@ class Settings:
         """Everything, as the manifest holds it."""
         stored = dataclasses.asdict(self) | {"version": VERSION}
         stored["options"]["template_rules"] = dict(sorted(self.options.template_rules.items()))
-        return stored
+        return json.loads(json.dumps(stored))  # lists for tuples, as when it is read again
 
 
 def parse_shard(text: str) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import BinaryIO
 
 from jarvis_nano.corpus.documents import Document
-from jarvis_nano.corpus.preparing.ranges import LINES, PAGES, MemberError, bzip2_members, chunks, open_range
+from jarvis_nano.corpus.preparing.ranges import LINES, PAGES, bzip2_members, chunks, open_members, open_range
 from jarvis_nano.corpus.sources import Damage, Documents, Input, Options, Source, read_format, recognise
 from jarvis_nano.corpus.sources.mediawiki.dump import read_head
 from jarvis_nano.corpus.sources.mediawiki.site import Site
@@ -68,31 +68,28 @@ class Unit:
             seen.passed_over.update(documents.passed_over)
             seen.unknown_templates.update(documents.unknown_templates)
             return
-        begin: int | None = self.begin
-        while begin is not None:
-            source = self._source(begin, options, on_damage, seen)
-            try:
-                with self._open(begin) as file:
-                    for document in read_format(self.format, file, source, self.site):
-                        own = document.source == source.name
-                        yield (replace(document, source=self.entries[0].name) if own else document), self.format
-                begin = None
-            except MemberError as error:  # the members behind it are whole
-                on_damage(Damage(source.place, "", error.why))
-                begin = next((member for member in self.members if member > error.member), None)
-            except UserError as error:
-                on_damage(Damage(source.place, "", str(error).removeprefix(source.place).lstrip(" ,")))
-                begin = None
+        source = self._source(options, on_damage, seen)
+        (entry,) = self.entries
+        try:
+            with self._open(lambda why: on_damage(Damage(entry.place, "", why))) as file:
+                for document in read_format(self.format, file, source, self.site):
+                    own = document.source == source.name
+                    yield (replace(document, source=entry.name) if own else document), self.format
+        except UserError as error:  # of the file as a whole
+            on_damage(Damage(entry.place, "", str(error).removeprefix(source.place).lstrip(" ,")))
 
-    def _open(self, begin: int) -> BinaryIO:
+    def _open(self, on_damage: Callable[[str], None]) -> BinaryIO:
         if self.chunk is not None:
             return io.BytesIO(self.chunk)
-        return open_range(self.entries[0].path, begin, self.end, BORDERS[self.format], packed=bool(self.members))
+        path, border = self.entries[0].path, BORDERS[self.format]
+        if self.members:
+            return open_members(path, self.members, self.end, border, on_damage)
+        return open_range(path, self.begin, self.end, border)
 
-    def _source(self, begin: int, options: Options, on_damage: OnDamage, seen: Seen) -> Source:
+    def _source(self, options: Options, on_damage: OnDamage, seen: Seen) -> Source:
         """Records are numbered from the unit's beginning, so that is named too."""
         (entry,) = self.entries
-        name, place = (f"{part}@{begin}" if begin else part for part in (entry.name, entry.place))
+        name, place = (f"{part}@{self.begin}" if self.begin else part for part in (entry.name, entry.place))
         return Source(
             name,
             place,
@@ -112,20 +109,36 @@ class Seen:
 
 
 def inspect(entry: Input) -> Inspection:
-    """Read the file once, packed as it is, for its hash and members. UserError where it is of no known format."""
-    with open_bytes(entry.path, entry.place) as file:
+    """Look at the head, and read the file once, packed as it is, for its hash and members.
+
+    UserError where it is of no known format. Damage is passed over here: reading the units finds it again.
+    """
+    with open_bytes(entry.path, entry.place, on_damage=_passed_over) as file:
         found = recognise(file, entry)
         site = read_head(file, entry.place) if found == "mediawiki" else None
     if entry.path == STDIN:
         return Inspection(entry, 0, None, found, packed=False, site=site)
+    size, digest = _size_and_hash(entry)
     with entry.path.open("rb") as raw:
-        digest = hashlib.file_digest(raw, "sha256").hexdigest()
-        size = raw.tell()
-        raw.seek(0)
         head = raw.read(8)
         raw.seek(0)
         members = tuple(bzip2_members(raw)) if head.startswith(b"BZh") and found in BORDERS else ()
     return Inspection(entry, size, digest, found, is_packed(head), members, site)
+
+
+def unreadable(entry: Input) -> Inspection:
+    """Of a file that inspect() refuses."""
+    return Inspection(entry, *_size_and_hash(entry), format="", packed=False)
+
+
+def _size_and_hash(entry: Input) -> tuple[int, str]:
+    with entry.path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return file.tell(), digest
+
+
+def _passed_over(damage: Damage) -> None:
+    pass
 
 
 def plan(inspections: Sequence[Inspection], unit_bytes: int) -> Iterator[Unit]:
@@ -141,7 +154,8 @@ def _unnumbered(inspections: Sequence[Inspection], unit_bytes: int) -> Iterator[
     group: list[Inspection] = []
     for found in inspections:
         weight = found.size * (_PACKED_RATIO if found.packed else 1)
-        is_small = found.sha256 is not None and weight <= 2 * unit_bytes
+        # A file of several members is read by members whatever its size: a damaged one costs itself only.
+        is_small = found.sha256 is not None and weight <= 2 * unit_bytes and len(found.members) <= 1
         if not is_small or sum(one.size for one in group) + found.size > unit_bytes:
             yield from _whole_files(group)
             group = []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from xml.etree import ElementTree
 
 from jarvis_nano.errors import UserError
@@ -24,7 +23,7 @@ class Site:
     """language: of the dump's xml:lang; namespaces: lower-case name -> number, without the main one (0)."""
 
     language: str = "fr"
-    namespaces: Mapping[str, int] = field(default_factory=lambda: MappingProxyType(_ENGLISH | _FRENCH))
+    namespaces: Mapping[str, int] = field(default_factory=lambda: _ENGLISH | _FRENCH)
 
     def namespace(self, title: str) -> int:
         """The number of the namespace of a title such as « Fichier:Carte.png »; 0 for an article."""
@@ -42,4 +41,4 @@ def read_site(siteinfo: bytes, language: str, place: str) -> Site:
     for element in root.iter():
         if element.tag.rpartition("}")[2] in ("namespace", "alias") and element.text:
             found[element.text.strip().lower()] = int(element.get("key", "0"))
-    return Site(language, MappingProxyType(found))
+    return Site(language, found)

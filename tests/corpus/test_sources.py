@@ -6,6 +6,7 @@ import bz2
 import gzip
 import io
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -256,9 +257,23 @@ def test_an_endless_line_does_not_fill_the_memory(tmp_path: Path, monkeypatch: p
     assert "line 1 is longer than 1 MiB" in message(path)
 
 
-@pytest.mark.parametrize("head", ["<mediawiki xml:lang='fr'>", "<?xml version='1.0'?>", "%PDF-1.7", "PK\x03\x04..."])
-def test_other_formats_are_not_taken_for_text(tmp_path: Path, head: str) -> None:
-    assert "expected plain text (.txt) or JSON lines (.jsonl)" in message(write(tmp_path / "a.txt", head + BOOK))
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        (b"<?xml version='1.0'?>\n<TEI><text>", "XML of the kind <TEI>; expected plain text"),
+        (b"%PDF-1.7", "a PDF; convert it, for instance: pdftotext"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Word .* libreoffice --headless --convert-to docx"),
+        (b"{\\rtf1", "RTF; convert it"),
+        (b"PK\x03\x04...", "is no zip file that can be read"),
+        (b"PAR1", "is no Parquet file that can be read"),
+        (b'[\n  {"text": "Un."},', "one JSON value over many lines; .* jq -c"),
+        (b"597:10:Accueil\n597:11:Paris\n597:12:Lyon\n", "the index of a multistream dump"),
+        (b"<page>\n<title>Paris</title>", "part of a MediaWiki dump without its <mediawiki>"),
+    ],
+)
+def test_other_formats_are_not_taken_for_text(tmp_path: Path, head: bytes, expected: str) -> None:
+    path = write(tmp_path / "a.txt", head + BOOK.encode())
+    assert re.search(expected, message(path))
 
 
 def test_a_damaged_corpus_folder_is_refused(tmp_path: Path) -> None:

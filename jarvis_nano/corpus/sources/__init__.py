@@ -1,4 +1,7 @@
-"""Files to documents, streaming: read_documents takes whatever a user calls a corpus. One module a format."""
+"""Files to documents, streaming: read_documents takes whatever a user calls a corpus. One module a format.
+
+What a file is: formats.py. What a reader is told, and where damage goes: source.py.
+"""
 
 from __future__ import annotations
 
@@ -12,28 +15,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jarvis_nano.corpus.documents import MANIFEST, Document
+from jarvis_nano.corpus.sources.formats import KINDS, SUFFIXES, bare_suffix, choose_reader, is_taken
 from jarvis_nano.corpus.sources.jsonl import read_jsonl
-from jarvis_nano.corpus.sources.opening import COMPRESSED_SUFFIXES, STDIN, bytes_taken, open_bytes
+from jarvis_nano.corpus.sources.opening import HEAD, STDIN, bytes_taken, open_bytes
 from jarvis_nano.corpus.sources.prepared import is_prepared, read_manifest
 from jarvis_nano.corpus.sources.source import Damage, Mark, Options, Reader, Source
-from jarvis_nano.corpus.sources.text import read_text
 from jarvis_nano.errors import UserError
 
 __all__ = ["Damage", "Documents", "Mark", "Options", "Reader", "Source", "fingerprint", "read_documents"]
-
-# The readers by the name without .gz, .bz2, .zst. Other names are judged by content, when given one by one.
-_READERS: dict[str, Reader] = {".txt": read_text, ".jsonl": read_jsonl, ".ndjson": read_jsonl}
-_FOREIGN = {  # first bytes of what would pass for text, or ends as noise in a vocabulary
-    b"<mediawiki": "a MediaWiki dump",
-    b"<?xml": "XML",
-    b"<!DOCTYPE": "HTML",
-    b"<html": "HTML",
-    b"PK\x03\x04": "a zip or docx file",
-    b"%PDF": "a PDF",
-    b"PAR1": "Parquet",
-    b"{\\rtf": "RTF",
-}
-
 
 @dataclass(frozen=True)
 class _Input:
@@ -60,8 +49,12 @@ class Documents(Iterator[Document]):
         on_damage: Callable[[Damage], None] | None = None,
     ) -> None:
         self.mark = Mark()
+        self.not_taken: Counter[str] = Counter()
+        """Files of the folders that are of no kind that is read, by suffix."""
         self.passed_over: Counter[str] = Counter()
+        """Records that are no text and no damage either, by kind, over all files so far: "redirect", "namespace"…"""
         self.unknown_templates: Counter[str] = Counter()
+        """Uses of wiki templates that no rule renders, by name, over all files so far."""
         self._options, self._on_damage = options, on_damage
         self._files = [file for entry in inputs for file in _files(entry)]
         self._sizes = [_size(entry.path) for entry, _ in self._files]
@@ -83,7 +76,7 @@ class Documents(Iterator[Document]):
         """The files' names, sizes and times of change; None where one cannot be read a second time (a pipe)."""
         found = []
         for entry, _ in self._files:
-            status = None if entry.path == STDIN else entry.path.stat()
+            status = None if entry.path == STDIN or not entry.path.exists() else entry.path.stat()
             if status is None or not stat.S_ISREG(status.st_mode):
                 return None
             found.append([entry.name, status.st_size, status.st_mtime_ns])
@@ -124,8 +117,9 @@ class Documents(Iterator[Document]):
         )
         with open_bytes(entry.path, entry.place, self._on_damage) as file:
             self._open = file
-            head = file.peek(64).lstrip(b"\xef\xbb\xbf \t\r\n")
-            reader = _reader(entry, head) if expected is None else read_jsonl
+            head = file.peek(HEAD)[:HEAD]
+            is_given = expected is None
+            reader = choose_reader(head, entry.path, entry.place, self._options) if is_given else read_jsonl
             yield from reader(file, source)
         if expected not in (None, self.mark.documents):
             raise UserError(
@@ -142,18 +136,30 @@ def read_documents(
 ) -> Documents:
     """The documents of files and folders, in the order given, folders sorted and with their sub-folders.
 
-    A path is a .txt file (documents parted by two blank lines or more), a .jsonl file (objects with "text"), either
-    packed as .gz, .bz2 or .zst, a folder of such files, a prepared corpus folder, or "-", the standard input. Memory
-    stays flat: a document at most, and no document of a .txt is longer than text.MAX_DOCUMENT.
-    UserError at once for what is missing, empty or unknown; while reading for what is not UTF-8, damaged or not JSON.
+    A path is a file of any format of formats.py, told by its content, packed as .gz, .bz2, .zst or .xz or not; a folder
+    of such files (those with a telling name); a prepared corpus folder; or "-", the standard input. Memory stays flat:
+    a document at most, within the bound that each reader states.
+    UserError at once for what is missing, empty or unknown. While reading, what is damaged is a UserError too; with
+    `on_damage` it is handed over, and the reading goes on with the next record, or the next file where it has none.
     """
-    return Documents(_inputs(paths), options=options, on_damage=on_damage)
+    not_taken: Counter[str] = Counter()
+    documents = Documents(_inputs(paths, not_taken), options=options, on_damage=on_damage)
+    documents.not_taken.update(not_taken)
+    return documents
 
 
-def fingerprint(paths: Iterable[Path | str] | Path | str) -> str:
-    """SHA-256 over the inputs' names and contents: the same as long as read_documents would give the same texts."""
+def fingerprint(
+    paths: Iterable[Path | str] | Path | str,
+    options: Options = Options(),  # noqa: B008 (frozen)
+) -> str:
+    """SHA-256 over the inputs' names and contents, and options other than the usual ones.
+
+    The same as long as read_documents would give the same texts.
+    """
     digest = hashlib.sha256()
-    for entry in _inputs(paths):
+    if options != Options():
+        digest.update(options.as_json().encode())
+    for entry in _inputs(paths, Counter()):
         if entry.path == STDIN:
             raise UserError("the standard input cannot be read twice; write it to a file first")
         path = entry.path / MANIFEST if entry.is_corpus else entry.path  # the manifest holds the files' hashes
@@ -173,37 +179,19 @@ def _files(entry: _Input) -> list[tuple[_Input, int | None]]:
 
 
 def _size(path: Path) -> int:
-    return path.stat().st_size if path != STDIN else 0
+    return path.stat().st_size if path != STDIN and path.exists() else 0
 
 
-def _reader(entry: _Input, head: bytes) -> Reader:
-    foreign = next((what for magic, what in _FOREIGN.items() if head.startswith(magic)), None)
-    if foreign is not None:
-        raise UserError(f"{entry.place} is {foreign}; expected plain text (.txt) or JSON lines (.jsonl)")
-    known = _READERS.get(_bare_suffix(entry.path))
-    if known is not None:
-        return known
-    return read_jsonl if head.startswith(b"{") else read_text
-
-
-def _bare_suffix(path: Path) -> str:
-    """The suffix without that of the packing: "a.txt.gz" -> ".txt"."""
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    while suffixes and suffixes[-1] in COMPRESSED_SUFFIXES:
-        suffixes.pop()
-    return suffixes[-1] if suffixes else ""
-
-
-def _inputs(paths: Iterable[Path | str] | Path | str) -> list[_Input]:
+def _inputs(paths: Iterable[Path | str] | Path | str, not_taken: Counter[str]) -> list[_Input]:
     given = [paths] if isinstance(paths, (str, Path)) else list(paths)
     if not given:
-        raise UserError("no input: give a .txt or .jsonl file, or a folder of them")
+        raise UserError(f"no input: give a file or folder of texts ({KINDS})")
     found: list[_Input] = []
     for path in map(Path, given):
         if path == STDIN:
             found.append(_Input(path, "stdin"))
         elif path.is_dir():
-            found.extend(_folder(path))
+            found.extend(_folder(path, not_taken))
         else:
             found.append(_file(path, path.name))
     return found
@@ -219,20 +207,20 @@ def _file(path: Path, name: str) -> _Input:
     return _Input(path, name)
 
 
-def _folder(folder: Path) -> list[_Input]:
+def _folder(folder: Path, not_taken: Counter[str]) -> list[_Input]:
     """A prepared corpus, or the readable files below; empty ones are passed over here, for folders often have some."""
     name = folder.resolve().name
     if is_prepared(folder):
         read_manifest(folder)
         return [_Input(folder, name, is_corpus=True)]
-    found = list(_walk(folder, name, ()))
+    found = list(_walk(folder, name, (), not_taken))
     if not found:
-        kinds = ", ".join(_READERS)
-        raise UserError(f"{folder} holds no text: expected {kinds} files (also .gz, .bz2, .zst), or a prepared corpus")
+        kinds = f"{', '.join(SUFFIXES)} files (also .gz, .bz2, .zst, .xz)"
+        raise UserError(f"{folder} holds no text: expected {kinds}, or a prepared corpus")
     return found
 
 
-def _walk(folder: Path, name: str, above: tuple[Path, ...]) -> Iterator[_Input]:
+def _walk(folder: Path, name: str, above: tuple[Path, ...], not_taken: Counter[str]) -> Iterator[_Input]:
     here = folder.resolve()
     if here in above:  # a symbolic link to a folder above
         return
@@ -245,6 +233,8 @@ def _walk(folder: Path, name: str, above: tuple[Path, ...]) -> Iterator[_Input]:
                 read_manifest(path)
                 yield _Input(path, label, is_corpus=True)
             else:
-                yield from _walk(path, label, (*above, here))
-        elif _bare_suffix(path) in _READERS and not (path.is_file() and path.stat().st_size == 0):
+                yield from _walk(path, label, (*above, here), not_taken)
+        elif not is_taken(path):
+            not_taken[bare_suffix(path) or path.name] += 1
+        elif not (path.is_file() and path.stat().st_size == 0):
             yield _file(path, label)  # a dangling link is an error, not a text less

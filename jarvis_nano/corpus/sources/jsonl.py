@@ -43,8 +43,14 @@ class _BadLineError(ValueError):
     """What is wrong with a line, as the end of the sentence "file, line n …"."""
 
 
-def lines_of(file: BinaryIO, source: Source, max_line: int, expected: str) -> Iterator[tuple[int, str]]:
-    """(number from 1, text with its line end) of each line after the mark; what is too long or no UTF-8 is damage."""
+def lines_of(
+    file: BinaryIO, source: Source, max_line: int, expected: str, *, from_start: bool = False
+) -> Iterator[tuple[int, str]]:
+    """(number from 1, text with its line end) of each line after the mark; what is too long or no UTF-8 is damage.
+
+    With `from_start` the lines before the mark are given too, as far as they can be read.
+    """
+    n_done = source.mark.at
     offset = 0
     number = 0
     while line := file.readline(max_line + 1):
@@ -54,17 +60,19 @@ def lines_of(file: BinaryIO, source: Source, max_line: int, expected: str) -> It
         begin = offset
         offset += len(line)
         if len(line) > max_line:
-            if number > source.mark.at:
+            if number > n_done:
                 why = f"is longer than {max_line >> 20} MiB; {expected}, so cut the document, or write a line for each"
                 source.damaged(f"line {number}", why)
             while not line.endswith(b"\n") and (line := file.readline(_PIECE)):
                 offset += len(line)
             continue
-        if number <= source.mark.at:
+        if number <= n_done and not from_start:
             continue
         try:
             text = line.decode("utf-8")
         except UnicodeDecodeError as error:
+            if number <= n_done:
+                continue
             found = not_utf8(source.place, begin + error.start, error, line=number)
             if not source.is_tolerant:
                 raise found from error

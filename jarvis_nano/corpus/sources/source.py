@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -49,6 +50,11 @@ class Options:
     """How a transcript's turns begin: "names" (« Nom : texte »), "dashes" (« — texte ») or "none"."""
     keep_events: bool = False
     """Whether a transcript's noises are kept, as [rire]."""
+
+    def as_json(self) -> str:
+        """One line, the same for equal options: for hashes."""
+        values = vars(self) | {"template_rules": dict(self.template_rules)}
+        return json.dumps(values, ensure_ascii=False, sort_keys=True)
 
 
 @dataclass

@@ -1,0 +1,1 @@
+"""The templates of the French Wikipedia, rendered as its readers see them."""

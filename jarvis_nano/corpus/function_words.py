@@ -27,9 +27,9 @@ FOREIGN: dict[str, frozenset[str]] = {
 _SHARED = frozenset(  # French too: the, a, of, in … of several languages, which decide nothing
     "de la le les des du un une et est que qui il en par se sa se ne pas plus tout on ou pour dans sur au a à "
     "elle nous vous je tu me te ce son ses mon ton mes tes y no fut lui leur leurs mais comme avec sans an si d l "
-    "n s t m c o i e".split()
+    "n s t m c o i e ont ma non va or as mit foi but es alla dos met fou su mai las os nu ex mas sus er in van no ca".split()
 )
-OTHER = frozenset().union(*FOREIGN.values()) - _SHARED
+OTHER = frozenset[str]().union(*FOREIGN.values()) - _SHARED  # 1 of 3,000 words of the French novels
 FRENCH = frozenset(
     "le la les un une des du de et est à au aux en dans par pour sur avec sans sous que qui dont où ne pas plus "
     "il elle ils elles on nous vous je tu me te se ce cet cette ces son sa ses mon ma mes ton ta tes notre votre leur "
@@ -43,7 +43,7 @@ ONLY_FRENCH = frozenset(
     "les des du est à au aux dans avec sous dont où ne pas il elle ils elles je vous nous ce cet cette ces mais ou "
     "était étaient être avait avaient ont sont fut furent leur leurs qu j c pour une sur même aussi très lorsque chez "
     "après avant depuis notre votre cela ça jusqu lorsqu quelqu toute toutes tous eux moi été fait".split()
-) - frozenset("pas")
+)
 
 WORD = re.compile(r"[^\W\d_]+")
 

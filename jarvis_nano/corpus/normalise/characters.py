@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 import unicodedata
+from html.entities import html5
 
 SOFT_HYPHEN = "\u00ad"
 # Zero-width and bidirectional marks, joiners, variation selectors' kin, the byte-order mark, interlinear marks, tags.
@@ -23,7 +24,9 @@ CP1252 = {
 }
 SURROGATES = re.compile("[\ud800-\udfff]")
 
-_ENTITY = re.compile(r"&(?:#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[a-zA-Z][a-zA-Z0-9]{1,31});")
+_LATIN = "\\x00-\u024f\u1680\u2000-\u206f\u3000"  # with the spaces and marks of every script
+_NEEDLESS_JOINER = re.compile(f"(?<![^{_LATIN}])[\u200c\u200d]+|[\u200c\u200d]+(?![^{_LATIN}])")
+_ENTITY = re.compile(r"&(#\d{1,7};|#[xX][0-9a-fA-F]{1,6};|[a-zA-Z][a-zA-Z0-9]{1,31};)")
 _NESTED = re.compile(r"&(?:(?:amp|AMP|#38|#[xX]26);)+")
 
 
@@ -44,7 +47,7 @@ def drop_invisible(text: str) -> str:
 
 def drop_joiners(text: str) -> str:
     """U+200C and U+200D go between Latin letters, spaces and marks, and stay where a script or an emoji needs them."""
-    return re.sub(r"(?<![^\x00-\u024f])[\u200c\u200d]+|[\u200c\u200d]+(?![^\x00-\u024f])", "", text)
+    return _NEEDLESS_JOINER.sub("", text)
 
 
 def map_c1(text: str) -> str:
@@ -77,5 +80,10 @@ def unify_line_ends(text: str) -> str:
 
 
 def decode_entities(text: str) -> str:
-    """&eacute; &#233; &amp;eacute; are é. Codes that stand for no character stay."""
-    return _ENTITY.sub(lambda match: html.unescape(match.group()), _NESTED.sub("&", text) if "&" in text else text)
+    """&eacute; &#233; &amp;eacute; are é. Names that stand for no character stay."""
+    return _ENTITY.sub(_decoded, _NESTED.sub("&", text))
+
+
+def _decoded(match: re.Match[str]) -> str:
+    known = match.group(1).startswith("#") or match.group(1) in html5
+    return html.unescape(match.group()) if known else match.group()

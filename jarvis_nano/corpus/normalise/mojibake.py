@@ -25,7 +25,7 @@ _LOW = "\u0080-\u009f¡-º¼-¿"  # U+0080–U+00BF but for the no-break space a
 # it (goûter, CÅ“ur) or where the letter would stand alone (Â« oui Â»).
 EVIDENCE = re.compile(
     "[ÃÂÅâ](?:"
-    f"(?<=Ã)(?:[{_LOW}{_OTHERS}]|[»{_MARKS}](?=[^\\W\\d_])|(?<=[a-z]Ã)\u00a0|(?<![^\\s'’]Ã)[ \u00a0]+(?=[a-z(«]))"
+    f"(?<=Ã)(?:[{_LOW}{_OTHERS}]|[»{_MARKS}](?=[^\\W\\d_])|(?<=[a-z]Ã)\u00a0|(?<![^\\s'’]Ã)(?:\u00a0| +(?=[a-z(«])))"
     f"|(?<=Â)(?:[{_LOW}{_OTHERS}]|(?<=[a-zé]Â)[{_MARKS}](?=[^\\W\\d_])|(?<![^\\s\u00a0]Â)[»\u00a0])"
     f"|(?<=Å)(?:[\u0080-\u009f¸¡]|[{_MARKS}](?=[a-zA-Z]))"
     "|(?<=â)(?:€[\u0080-\u00bf" + _HIGH + "]|‚¬|†[’‘“”]|„¢|ˆ[’‘š]|[\u0080-\u009f]{2}))"

@@ -10,11 +10,11 @@ import re
 from jarvis_nano.corpus.function_words import leaning
 
 APOSTROPHES = "’ʼ´′＇"
-_CURLY = re.compile(f"[{APOSTROPHES}](?<=[^\\W\\d_].)(?=[^\\W_]|[«“\"&(]| «)")
-_STRAIGHT = re.compile(r"'(?<=[^\W\d_].)(?=[^\W_]|[«“\"&(]| «)")
+_CURLY = re.compile(f"[{APOSTROPHES}](?<=[^\\W\\d_].)(?=[^\\W_]|[“\"&(]|[ \t]*«)")
+_STRAIGHT = re.compile(r"'(?<=[^\W\d_].)(?=[^\W_]|[“\"&(]|[ \t]*«)")
 
 HYPHENS = {"\u2010": "-", "\u2011": "-", "\u2043": "-", "\u2015": "—"}
-_DOUBLE_HYPHEN = re.compile(r"--(?<!\S--)(?=[ \t\n])")
+_DOUBLE_HYPHEN = re.compile(r"--(?<![^\s«]--)(?=[ \t\n])")
 _DIALOGUE = re.compile(r"^([ \t]*)[-–][ \t]+(?=[^\s\d])", re.MULTILINE)
 
 _CURLY_QUOTES = re.compile(r"[“„]([^“”„\n]*)[”“]")
@@ -131,7 +131,8 @@ def _spaced(match: re.Match[str], lines: _Lines) -> str:
     if mark == "«":
         return "« "
     # The word before, no further than URLs are long: whole lines without a space must not cost their square.
-    before = match.string[max(0, match.start() - 120) : match.start()].rsplit(None, 1)[-1]
+    before = match.string[max(0, match.start() - 400) : match.start()]
+    before = before[max(map(before.rfind, " \n\t\u00a0\u202f«»")) + 1 :]
     if "://" in before or before.startswith(("www.", ":")) or (mark[0] == ";" and _ENTITY_END.search(before)):
         return mark
     return " " + mark

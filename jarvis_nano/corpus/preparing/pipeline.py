@@ -22,7 +22,7 @@ from jarvis_nano.corpus.preparing.progress import Meter
 from jarvis_nano.corpus.preparing.settings import Settings
 from jarvis_nano.corpus.preparing.units import Inspection, Seen, Unit, inspect, plan, unreadable
 from jarvis_nano.corpus.preparing.workers import Workers
-from jarvis_nano.corpus.sources import Damage, list_files
+from jarvis_nano.corpus.sources import Damage, Options, list_files
 from jarvis_nano.corpus.writing import folder_beside
 from jarvis_nano.errors import UserError
 
@@ -50,7 +50,7 @@ def prepare_corpus(
     out = Path(out)
     processes = processes or len(os.sched_getaffinity(0))
     with Meter(show_progress) as meter:
-        inspections = _inspect(paths, processes, meter)
+        inspections = _inspect(paths, settings.options, meter)
         made_from = _made_from(inspections, settings, licence)
         if made_from is not None and (finished := _finished(out, made_from)):
             meter.say(f"{out} is complete already")
@@ -73,13 +73,13 @@ def prepare_corpus(
     return manifest
 
 
-def _inspect(paths: Iterable[Path | str], processes: int, meter: Meter) -> list[Inspection]:
+def _inspect(paths: Iterable[Path | str], options: Options, meter: Meter) -> list[Inspection]:
     entries = list_files(paths)
     meter.begin("looking at the inputs", len(entries))
     found = []
     for entry in entries:
         try:
-            found.append(inspect(entry))
+            found.append(inspect(entry, options))
         except UserError:
             if len(entries) == 1:
                 raise

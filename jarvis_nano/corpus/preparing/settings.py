@@ -59,7 +59,7 @@ class Settings:
         """Everything, as the manifest holds it."""
         stored = dataclasses.asdict(self) | {"version": VERSION}
         stored["options"]["template_rules"] = dict(sorted(self.options.template_rules.items()))
-        return json.loads(json.dumps(stored))  # lists for tuples, as when it is read again
+        return json.loads(json.dumps(stored, default=sorted))  # lists for tuples and sets, as when it is read again
 
 
 def parse_shard(text: str) -> tuple[int, int]:

@@ -16,8 +16,9 @@ from typing import BinaryIO
 
 from jarvis_nano.corpus.documents import Document
 from jarvis_nano.corpus.preparing.ranges import LINES, PAGES, bzip2_members, chunks, open_members, open_range
-from jarvis_nano.corpus.sources import Damage, Documents, Input, Options, Source, read_format, recognise
-from jarvis_nano.corpus.sources.mediawiki.dump import read_head
+from jarvis_nano.corpus.sources import Damage, Documents, Input, Options, Source, recognise
+from jarvis_nano.corpus.sources.formats import FORMATS
+from jarvis_nano.corpus.sources.mediawiki.dump import read_dump, read_site_of
 from jarvis_nano.corpus.sources.mediawiki.site import Site
 from jarvis_nano.corpus.sources.opening import STDIN, bytes_taken, is_packed, open_bytes
 from jarvis_nano.errors import UserError
@@ -72,11 +73,14 @@ class Unit:
         (entry,) = self.entries
         try:
             with self._open(lambda why: on_damage(Damage(entry.place, "", why))) as file:
-                for document in read_format(self.format, file, source, self.site):
+                for document in self._documents(file, source):
                     own = document.source == source.name
                     yield (replace(document, source=entry.name) if own else document), self.format
         except UserError as error:  # of the file as a whole
             on_damage(Damage(entry.place, "", str(error).removeprefix(source.place).lstrip(" ,")))
+
+    def _documents(self, file: BinaryIO, source: Source) -> Iterator[Document]:
+        return FORMATS[self.format](file, source) if self.site is None else read_dump(file, source, self.site)
 
     def _open(self, on_damage: Callable[[str], None]) -> BinaryIO:
         if self.chunk is not None:
@@ -108,14 +112,14 @@ class Seen:
     unknown_templates: Counter[str]
 
 
-def inspect(entry: Input) -> Inspection:
+def inspect(entry: Input, options: Options) -> Inspection:
     """Look at the head, and read the file once, packed as it is, for its hash and members.
 
     UserError where it is of no known format. Damage is passed over here: reading the units finds it again.
     """
     with open_bytes(entry.path, entry.place, on_damage=_passed_over) as file:
-        found = recognise(file, entry)
-        site = read_head(file, entry.place) if found == "mediawiki" else None
+        found = recognise(file, entry, options)
+        site = read_site_of(file, entry.place) if found == "mediawiki" else None
     if entry.path == STDIN:
         return Inspection(entry, 0, None, found, packed=False, site=site)
     size, digest = _size_and_hash(entry)

@@ -15,22 +15,38 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jarvis_nano.corpus.documents import MANIFEST, Document
-from jarvis_nano.corpus.sources.formats import KINDS, SUFFIXES, bare_suffix, choose_reader, is_taken
-from jarvis_nano.corpus.sources.jsonl import read_jsonl
+from jarvis_nano.corpus.sources.formats import FORMATS, KINDS, SUFFIXES, bare_suffix, choose_format, is_taken
 from jarvis_nano.corpus.sources.opening import HEAD, STDIN, bytes_taken, open_bytes
 from jarvis_nano.corpus.sources.prepared import is_prepared, read_manifest
 from jarvis_nano.corpus.sources.source import Damage, Mark, Options, Reader, Source
 from jarvis_nano.errors import UserError
 
-__all__ = ["Damage", "Documents", "Mark", "Options", "Reader", "Source", "fingerprint", "read_documents"]
+__all__ = [
+    "Damage",
+    "Documents",
+    "Input",
+    "Mark",
+    "Options",
+    "Reader",
+    "Source",
+    "fingerprint",
+    "list_files",
+    "read_documents",
+    "recognise",
+]
+
 
 @dataclass(frozen=True)
-class _Input:
+class Input:
     """A file or a prepared corpus folder, and the name it bears in ids, whatever folder it lies in."""
 
     path: Path
     name: str
     is_corpus: bool = False
+    documents: int | None = None
+    """Of a file of a prepared corpus: how many its manifest promises."""
+    licence: str = ""
+    """Of a file of a prepared corpus: as its manifest has it."""
 
     @property
     def place(self) -> str:
@@ -43,7 +59,7 @@ class Documents(Iterator[Document]):
 
     def __init__(
         self,
-        inputs: list[_Input],
+        inputs: Iterable[Input],
         *,
         options: Options = Options(),  # noqa: B008 (frozen)
         on_damage: Callable[[Damage], None] | None = None,
@@ -56,8 +72,10 @@ class Documents(Iterator[Document]):
         self.unknown_templates: Counter[str] = Counter()
         """Uses of wiki templates that no rule renders, by name, over all files so far."""
         self._options, self._on_damage = options, on_damage
+        self.format = ""
+        """Of the file that is being read: a key of formats.FORMATS."""
         self._files = [file for entry in inputs for file in _files(entry)]
-        self._sizes = [_size(entry.path) for entry, _ in self._files]
+        self._sizes = [_size(entry.path) for entry in self._files]
         self._open: io.BufferedReader | None = None
         self._documents = self._read()
 
@@ -75,7 +93,7 @@ class Documents(Iterator[Document]):
     def identity(self) -> str | None:
         """The files' names, sizes and times of change; None where one cannot be read a second time (a pipe)."""
         found = []
-        for entry, _ in self._files:
+        for entry in self._files:
             status = None if entry.path == STDIN or not entry.path.exists() else entry.path.stat()
             if status is None or not stat.S_ISREG(status.st_mode):
                 return None
@@ -93,9 +111,9 @@ class Documents(Iterator[Document]):
         return sum(self._sizes[: self.mark.file]) + (bytes_taken(self._open) if self._open else 0)
 
     def _read(self) -> Iterator[Document]:
-        for entry, expected in self._files[self.mark.file :]:
+        for entry in self._files[self.mark.file :]:
             try:
-                yield from self._read_file(entry, expected)
+                yield from self._read_file(entry)
             except UserError as error:
                 if self._on_damage is None:
                     raise
@@ -105,27 +123,37 @@ class Documents(Iterator[Document]):
                 self._open = None
             self.mark = Mark(self.mark.file + 1)
 
-    def _read_file(self, entry: _Input, expected: int | None) -> Iterator[Document]:
+    def _read_file(self, entry: Input) -> Iterator[Document]:
         source = Source(
             entry.name,
             entry.place,
             self.mark,
-            self._options if expected is None else replace(self._options, text_column="text"),
+            self._options if entry.documents is None else replace(self._options, text_column="text"),
             self._on_damage,
             self.passed_over,
             self.unknown_templates,
         )
         with open_bytes(entry.path, entry.place, self._on_damage) as file:
             self._open = file
-            head = file.peek(HEAD)[:HEAD]
-            is_given = expected is None
-            reader = choose_reader(head, entry.path, entry.place, self._options) if is_given else read_jsonl
-            yield from reader(file, source)
-        if expected not in (None, self.mark.documents):
+            self.format = recognise(file, entry, self._options)
+            yield from FORMATS[self.format](file, source)
+        if entry.documents not in (None, self.mark.documents):
             raise UserError(
-                f"{entry.place} holds {self.mark.documents} documents, {MANIFEST} says {expected}; "
+                f"{entry.place} holds {self.mark.documents} documents, {MANIFEST} says {entry.documents}; "
                 "prepare the corpus again"
             )
+
+
+def recognise(file: io.BufferedReader, entry: Input, options: Options) -> str:
+    """The format of an open file, a key of formats.FORMATS. UserError where it is of none."""
+    if entry.documents is not None:
+        return "jsonl"
+    return choose_format(file.peek(HEAD)[:HEAD], entry.path, entry.place, options)
+
+
+def list_files(paths: Iterable[Path | str] | Path | str) -> list[Input]:
+    """The files that read_documents would read, in its order. UserError as there."""
+    return [file for entry in _inputs(paths, Counter()) for file in _files(entry)]
 
 
 def read_documents(
@@ -168,13 +196,15 @@ def fingerprint(
     return digest.hexdigest()
 
 
-def _files(entry: _Input) -> list[tuple[_Input, int | None]]:
-    """The file itself, or those of a prepared corpus, each with the number of documents that its manifest promises."""
+def _files(entry: Input) -> list[Input]:
+    """The file itself, or those of a prepared corpus."""
     if not entry.is_corpus:
-        return [(entry, None)]
+        return [entry]
+    manifest = read_manifest(entry.path)
+    licence = str(manifest.get("licence", ""))
     return [
-        (_Input(entry.path / file["name"], f"{entry.name}/{file['name']}"), file["documents"])
-        for file in read_manifest(entry.path)["files"]
+        Input(entry.path / file["name"], f"{entry.name}/{file['name']}", documents=file["documents"], licence=licence)
+        for file in manifest["files"]
     ]
 
 
@@ -182,14 +212,14 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path != STDIN and path.exists() else 0
 
 
-def _inputs(paths: Iterable[Path | str] | Path | str, not_taken: Counter[str]) -> list[_Input]:
+def _inputs(paths: Iterable[Path | str] | Path | str, not_taken: Counter[str]) -> list[Input]:
     given = [paths] if isinstance(paths, (str, Path)) else list(paths)
     if not given:
         raise UserError(f"no input: give a file or folder of texts ({KINDS})")
-    found: list[_Input] = []
+    found: list[Input] = []
     for path in map(Path, given):
         if path == STDIN:
-            found.append(_Input(path, "stdin"))
+            found.append(Input(path, "stdin"))
         elif path.is_dir():
             found.extend(_folder(path, not_taken))
         else:
@@ -197,22 +227,22 @@ def _inputs(paths: Iterable[Path | str] | Path | str, not_taken: Counter[str]) -
     return found
 
 
-def _file(path: Path, name: str) -> _Input:
+def _file(path: Path, name: str) -> Input:
     try:
         size = path.stat().st_size
     except (FileNotFoundError, NotADirectoryError) as error:
         raise UserError(f"no such file or folder: {path}; check the path") from error
     if size == 0 and path.is_file():  # a pipe has no size
         raise UserError(f"{path} is empty; expected text in UTF-8")
-    return _Input(path, name)
+    return Input(path, name)
 
 
-def _folder(folder: Path, not_taken: Counter[str]) -> list[_Input]:
+def _folder(folder: Path, not_taken: Counter[str]) -> list[Input]:
     """A prepared corpus, or the readable files below; empty ones are passed over here, for folders often have some."""
     name = folder.resolve().name
     if is_prepared(folder):
         read_manifest(folder)
-        return [_Input(folder, name, is_corpus=True)]
+        return [Input(folder, name, is_corpus=True)]
     found = list(_walk(folder, name, (), not_taken))
     if not found:
         kinds = f"{', '.join(SUFFIXES)} files (also .gz, .bz2, .zst, .xz)"
@@ -220,7 +250,7 @@ def _folder(folder: Path, not_taken: Counter[str]) -> list[_Input]:
     return found
 
 
-def _walk(folder: Path, name: str, above: tuple[Path, ...], not_taken: Counter[str]) -> Iterator[_Input]:
+def _walk(folder: Path, name: str, above: tuple[Path, ...], not_taken: Counter[str]) -> Iterator[Input]:
     here = folder.resolve()
     if here in above:  # a symbolic link to a folder above
         return
@@ -231,7 +261,7 @@ def _walk(folder: Path, name: str, above: tuple[Path, ...], not_taken: Counter[s
         if path.is_dir():
             if is_prepared(path):
                 read_manifest(path)
-                yield _Input(path, label, is_corpus=True)
+                yield Input(path, label, is_corpus=True)
             else:
                 yield from _walk(path, label, (*above, here), not_taken)
         elif not is_taken(path):

@@ -38,15 +38,28 @@ _HTML_ELEMENTS = frozenset(("html", "head", "body", "title", "div", "p", "h1", "
 _HTML_END = re.compile(r"</(?:html|head|body|title|div|p|h[1-6]|a|ul|ol|li|span|table|script|section)\s{0,9}>", re.I)
 
 
-def choose_reader(head: bytes, path: Path, place: str, options: Options) -> Reader:
-    """The reader for a file that begins with `head`; UserError, with the way to convert it, where there is none."""
+FORMATS: dict[str, Reader] = {
+    "text": read_text,
+    "jsonl": read_jsonl,
+    "mediawiki": read_dump,
+    "docx": read_docx,
+    "html": read_html,
+    "transcriber": read_transcript,
+    "tagged transcript": read_tagged,
+    "csv": read_csv,
+    "parquet": read_parquet,
+}
+
+
+def choose_format(head: bytes, path: Path, place: str, options: Options) -> str:
+    """The key of FORMATS for a file that begins with `head`; UserError, with the way to convert it, for others."""
     for magic, (what, command) in _FOREIGN.items():
         if head.startswith(magic):
             raise UserError(f"{place} is {what}; convert it, for instance: {command.format(place=place)}")
     if head.startswith(b"PK\x03\x04"):
-        return read_docx
+        return "docx"
     if head.startswith(b"PAR1"):
-        return read_parquet
+        return "parquet"
     text = _decoded(head).lstrip("\ufeff \t\r\n")
     suffix = bare_suffix(path)
     return _by_markup(text, suffix, place) or _by_text(text, suffix, place, options) or _by_name(suffix)
@@ -66,21 +79,21 @@ def is_taken(path: Path) -> bool:
     return bare_suffix(path) in SUFFIXES and "-multistream-index" not in path.name
 
 
-def _by_markup(text: str, suffix: str, place: str) -> Reader | None:
+def _by_markup(text: str, suffix: str, place: str) -> str | None:
     """A text that merely begins with "<", a poem, is none of these."""
     if not text.startswith("<"):
         return None
     is_declared = text.startswith(("<?xml", "<!DOCTYPE", "<!doctype", "<!Doctype"))
     element = _first_element(text)
     if element == "mediawiki":
-        return read_dump
+        return "mediawiki"
     if element == "Trans":
-        return read_transcript
+        return "transcriber"
     is_html = element.lower() in _HTML_ELEMENTS
     if element.lower() == "html" or (is_html and (is_declared or suffix in (".html", ".htm", ".xhtml"))):
-        return read_html
+        return "html"
     if is_html and len(_HTML_END.findall(text[: 1 << 14])) >= 3:
-        return read_html
+        return "html"
     if text.startswith(("<page>", "<siteinfo")):
         raise UserError(f"{place} is a part of a MediaWiki dump without its <mediawiki> element; give the whole dump")
     if is_declared or suffix in (".xml", ".trs"):
@@ -109,10 +122,10 @@ def _first_element(text: str) -> str:
             return ""
 
 
-def _by_text(text: str, suffix: str, place: str, options: Options) -> Reader | None:
+def _by_text(text: str, suffix: str, place: str, options: Options) -> str | None:
     lines = text.split("\n", 40)
     if text.startswith("{") and suffix not in (".csv", ".tsv") and _is_json_line(lines[0], len(lines) == 1):
-        return read_jsonl
+        return "jsonl"
     if suffix == ".json" or (text.startswith("[") and _OBJECT_BEGINS.match(text[1:200].lstrip())):
         raise UserError(
             f"{place} is one JSON value over many lines; expected an object a line: jq -c '.[]' '{place}' > lines.jsonl"
@@ -120,23 +133,23 @@ def _by_text(text: str, suffix: str, place: str, options: Options) -> Reader | N
     if len(lines) > 3 and all(_INDEX_LINE.match(line) for line in lines[:3]):
         raise UserError(f"{place} is the index of a multistream dump, not a text; give the dump beside it")
     if suffix in ("", ".txt", ".trs") and is_tagged(text):
-        return read_tagged
+        return "tagged transcript"
     if suffix not in (".txt", ".jsonl", ".ndjson") and is_table(text, options.text_column):
-        return read_csv
+        return "csv"
     return None
 
 
-def _by_name(suffix: str) -> Reader:
+def _by_name(suffix: str) -> str:
     return {
-        ".jsonl": read_jsonl,
-        ".ndjson": read_jsonl,
-        ".csv": read_csv,
-        ".tsv": read_csv,
-        ".docx": read_docx,
-        ".parquet": read_parquet,
-        ".html": read_html,
-        ".htm": read_html,
-    }.get(suffix, read_text)
+        ".jsonl": "jsonl",
+        ".ndjson": "jsonl",
+        ".csv": "csv",
+        ".tsv": "csv",
+        ".docx": "docx",
+        ".parquet": "parquet",
+        ".html": "html",
+        ".htm": "html",
+    }.get(suffix, "text")
 
 
 def _is_json_line(line: str, is_cut: bool) -> bool:

@@ -84,6 +84,11 @@ def open_bytes(path: Path, place: str, on_damage: Callable[[Damage], None] | Non
     return file
 
 
+def is_packed(head: bytes) -> bool:
+    """Whether a file that begins with `head` (6 bytes or more) is unpacked by open_bytes."""
+    return any(packing.magic.match(head) for packing in _PACKINGS)
+
+
 def bytes_taken(file: io.BufferedReader) -> int:
     """How many bytes of the file on the disk, packed or not, have been read; 0 where that cannot be told."""
     raw = file.raw

@@ -65,6 +65,11 @@ def _wikitext(site: Site, source: Source) -> Wikitext:
     return Wikitext(site, rules=source.options.template_rules)
 
 
+def read_site_of(file: BinaryIO, place: str) -> Site:
+    """The site that the head of a dump tells of. UserError where its <siteinfo> cannot be read."""
+    return _read_head(file, Source("", place))[0]
+
+
 def _read_head(file: BinaryIO, source: Source) -> tuple[Site, bytes]:
     """The site, and the bytes read beyond the head."""
     head = b""

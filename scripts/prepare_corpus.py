@@ -16,7 +16,7 @@ from jarvis_nano.corpus.preparing import report
 from jarvis_nano.corpus.preparing.pipeline import prepare_corpus
 from jarvis_nano.corpus.preparing.settings import Settings, parse_shard
 from jarvis_nano.corpus.sources import Options
-from jarvis_nano.corpus.sources.mediawiki.rules import read_rules
+from jarvis_nano.corpus.sources.mediawiki.parameters import read_rules
 from jarvis_nano.errors import main
 
 

@@ -71,7 +71,7 @@ def page(
         ),
         _section("Samples", "Chosen by a hash, not by hand.", _samples(figures["samples"], sentences)),
         _section("Inputs", "", _inputs(manifest["inputs"])),
-        f"<h2>Settings</h2><pre>{escape(json.dumps(manifest['settings'], ensure_ascii=False, indent=1))}</pre>",
+        _section("Settings", "", _settings(manifest["settings"])),
     ]
     return "\n".join(parts) + "\n"
 
@@ -139,7 +139,7 @@ def _lengths(figures: Mapping[str, Any]) -> str:
             y -= size
             if size:
                 drawn.append(f"<rect class={kind} x={x} y={y:.1f} width={width} height={size:.1f} />")
-        drawn.append(f"<text x={x + width / 2} y={height + 36} text-anchor=middle>{int(one):,}</text>")
+        drawn.append(f"<text x={x + width / 2} y={height + 36} text-anchor=middle>{_short(int(one))}</text>")
         total = kept.get(one, 0) + gone.get(one, 0)
         drawn.append(f"<text x={x + width / 2} y={y - 4:.1f} text-anchor=middle>{_short(total)}</text>")
     size = f"viewBox='0 0 {20 + len(bins) * step} {height + 44}' width={20 + len(bins) * step}"
@@ -149,10 +149,11 @@ def _lengths(figures: Mapping[str, Any]) -> str:
 
 
 def _short(n: int) -> str:
-    for size, letter in ((1_000_000, "M"), (10_000, "k")):
+    """Four characters at most: 512, 8.2k, 131k, 4.2M."""
+    for size, letter in ((1_000_000, "M"), (1000, "k")):
         if n >= size:
-            return f"{n / (1000 if letter == 'k' else size):.3g}{letter}"
-    return f"{n:,}"
+            return f"{n / size:.2g}{letter}" if n < 100 * size else f"{n / size:.0f}{letter}"
+    return str(n)
 
 
 def _rare(characters: Mapping[str, int]) -> str:
@@ -190,6 +191,11 @@ def _inputs(inputs: Sequence[Mapping[str, Any]]) -> str:
     table = f"<table><tr><th>file<th>format<th>size<th>SHA-256 begins<th>licence</tr>{''.join(rows)}</table>"
     more = len(inputs) - _SHOWN
     return table + (f"<p class='note'>and {more:,} more, in manifest.json</p>" if more > 0 else "")
+
+
+def _settings(settings: Mapping[str, Any]) -> str:
+    written = json.dumps(settings, ensure_ascii=False, indent=1)
+    return f"<details><summary>as JSON</summary><pre>{escape(written)}</pre></details>"
 
 
 def _samples(samples: Mapping[str, Sequence[Mapping[str, Any]]], sentences: Mapping[str, str]) -> str:

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from jarvis_nano.corpus.sources.furniture import furniture
 
-MAX_WIDTH = 120  # characters; a text with longer lines was not wrapped
+MIN_WIDTH, MAX_WIDTH = 25, 120  # characters: shorter lines are a list of words, longer ones were not wrapped
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 _CUT_WORD = re.compile(r"([^\W_]+(?:-[^\W_]+){0,8})[-\u2010\u00ad¬]$")
 _HYPHENS = ("-", "\u2010", "\u00ad", "¬")
@@ -48,18 +48,19 @@ class _Evidence:
     """What stands before the first hyphen of compounds, « dit-il » and the like left aside."""
     width: int
     """Characters that a line of the book can hold."""
-    tightness: float
-    """The share of the width below which a line that could have held the next word was ended on purpose."""
+    is_dense: bool
+    """Whether no blank lines part the paragraphs, so that the length of their last line must tell."""
 
 
 def looks_wrapped(text: str) -> bool:
-    """Whether lines end where a page did: most are short of MAX_WIDTH, and a fifth go on in small letters on the next.
+    """Whether lines end where a page did: the longest have MIN_WIDTH to MAX_WIDTH characters, and a fifth go on below.
 
-    Verse, one paragraph a line, lists and dialogue do not. False below four lines.
+    They go on in small letters, that is, without the end of a sentence. Verse, one paragraph a line, lists and
+    dialogue do not. False below four lines.
     """
     lines = [line.strip() for line in text.split("\n")]
     filled = [line for line in lines if line]
-    if len(filled) < 4 or _width(filled) > MAX_WIDTH:
+    if len(filled) < 4 or not MIN_WIDTH <= _width(filled) <= MAX_WIDTH:
         return False
     width = _width(filled)
     n_going_on = sum(
@@ -128,10 +129,9 @@ def _evidence(blocks: Sequence[_Block]) -> _Evidence:
         first_parts.update(
             parts[0] for word in known if "-" in word and (parts := word.split("-"))[1] not in _ENCLITICS
         )
-    # Where blocks are long, blank lines do not part paragraphs, and the length of a line must tell.
     n_lines = sorted(len(block.lines) for block in blocks)
     are_long = sum(n_lines) > 0 and _middle_line(n_lines) > 14
-    return _Evidence(words, first_parts, _width(filled), 0.97 if are_long else 0.8)
+    return _Evidence(words, first_parts, _width(filled), are_long)
 
 
 def _middle_line(n_lines: Sequence[int]) -> int:
@@ -204,7 +204,9 @@ def _begins_paragraph(line: str, after: str, margin: int, evidence: _Evidence) -
         return True
     if after.lstrip().startswith(("—", "–")) and _could_hold(line, after, 0.97 * evidence.width):
         return True
-    return is_ended and _could_hold(line, after, evidence.tightness * evidence.width)
+    if evidence.is_dense and is_ended and after.lstrip().startswith(("— ", "– ", "—\u00a0", "–\u00a0")):
+        return True
+    return is_ended and _could_hold(line, after, (0.97 if evidence.is_dense else 0.8) * evidence.width)
 
 
 def _could_hold(line: str, after: str, width: float) -> bool:

@@ -6,7 +6,7 @@ import re
 import statistics
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -31,8 +31,8 @@ def furniture(lines: Sequence[str]) -> set[int]:
 
     A number alone on a line is that of a page where its neighbours are one to three more or less at as many times the
     length of a page; so chapters "1", "2" stay, as does a year that the wrapping left alone. A running title is a
-    line that comes back three times or more beside such numbers or form feeds, or without them five times or more at
-    the distance of a page, or of two.
+    line that comes back three times or more beside such numbers or form feeds, or without them five times or more,
+    alone, at the distance of a page, or of two.
     """
     ordinals = _ordinals(lines)
     numbers = _page_numbers(lines, ordinals)
@@ -119,6 +119,10 @@ def _key(line: str) -> str:
 
 def _running_titles(lines: Sequence[str], ordinals: Sequence[int], breaks: set[int], numbers: set[int]) -> set[int]:
     near = {place + d for place in breaks for d in (-1, 0, 1)}
+
+    def stands_alone(at: int) -> bool:
+        return not any(line.strip() for line in lines[max(0, at - 1) : at + 2 : 2])
+
     places: defaultdict[str, list[int]] = defaultdict(list)
     for at, line in enumerate(lines):
         text = line.strip()
@@ -128,7 +132,7 @@ def _running_titles(lines: Sequence[str], ordinals: Sequence[int], breaks: set[i
         at
         for some in places.values()
         if len(some) >= 3 and not _is_prose(lines, some)
-        for at in _at_page_distance(some, ordinals, near, len(breaks))
+        for at in _at_page_distance(some, ordinals, near, len(breaks), stands_alone)
     }
 
 
@@ -137,13 +141,18 @@ def _is_prose(lines: Sequence[str], some: Sequence[int]) -> bool:
     return sum(lines[at].rstrip().endswith(_ENDS_A_SENTENCE) for at in some) * 2 > len(some)
 
 
-def _at_page_distance(some: Sequence[int], ordinals: Sequence[int], near: set[int], n_breaks: int) -> Sequence[int]:
+def _at_page_distance(
+    some: Sequence[int], ordinals: Sequence[int], near: set[int], n_breaks: int, stands_alone: Callable[[int], bool]
+) -> Sequence[int]:
+    """Those of the lines `some`, which say the same, that are running titles."""
     gaps = [ordinals[b] - ordinals[a] for a, b in pairwise(some)]
     if n_breaks >= 3:
         page = ordinals[-1] / n_breaks
         beside = [at for at in some if ordinals[at] in near]
         n_close = sum(gap <= 2.6 * page for gap in gaps)  # on every page, or every other one
         return beside if len(beside) >= max(3, 0.7 * len(some)) and n_close >= 0.5 * len(gaps) else ()
+    some = [at for at in some if stands_alone(at)]
+    gaps = [ordinals[b] - ordinals[a] for a, b in pairwise(some)]
     if len(some) < 5 or not _PAGE_LINES[0] <= (page := statistics.median(gaps)) <= 2 * _PAGE_LINES[1]:
         return ()
     n_regular = sum(any(0.8 * k * page <= gap <= 1.2 * k * page for k in (0.5, 1, 2)) for gap in gaps)

@@ -24,26 +24,29 @@ FOREIGN: dict[str, frozenset[str]] = {
         "ht": "ak nan yo pou te ki li sa gen se pa yon nou mwen ap tout m ou epi moun",
     }.items()
 }
-_SHARED = frozenset(  # French too: the, a, of, in … of several languages, which decide nothing
+# French has these words too, so they do not speak for another language.
+_SHARED = (
     "de la le les des du un une et est que qui il en par se sa se ne pas plus tout on ou pour dans sur au a à "
     "elle nous vous je tu me te ce son ses mon ton mes tes y no fut lui leur leurs mais comme avec sans an si d l "
-    "n s t m c o i e ont ma non va or as mit foi but es alla dos met fou su mai las os nu ex mas sus er in van no ca".split()
+    "n s t m c o i e ont ma non va or as mit foi but es alla dos met fou su mai las os nu ex mas sus er in van no ca"
 )
-OTHER = frozenset[str]().union(*FOREIGN.values()) - _SHARED  # 1 of 3,000 words of the French novels
-FRENCH = frozenset(
+OTHER = frozenset[str]().union(*FOREIGN.values()) - frozenset(_SHARED.split())  # 1 of 3,000 words of the French novels
+_FRENCH = (
     "le la les un une des du de et est à au aux en dans par pour sur avec sans sous que qui dont où ne pas plus "
     "il elle ils elles on nous vous je tu me te se ce cet cette ces son sa ses mon ma mes ton ta tes notre votre leur "
     "leurs lui mais ou si comme était étaient être avoir avait avaient ont sont fut furent été fait tout tous toute "
     "toutes même aussi bien très puis quand lorsque chez vers entre après avant depuis encore moi toi eux rien "
-    "jamais cela ça d l qu j c n s m t jusqu lorsqu quelqu".split()
+    "jamais cela ça d l qu j c n s m t jusqu lorsqu quelqu"
 )
+FRENCH = frozenset(_FRENCH.split())
 # What French writes and its neighbours (Occitan, Catalan, Italian, Latin, the creoles) do not: no single one of them
 # decides, their share does.
-ONLY_FRENCH = frozenset(
+_ONLY_FRENCH = (
     "les des du est à au aux dans avec sous dont où ne pas il elle ils elles je vous nous ce cet cette ces mais ou "
     "était étaient être avait avaient ont sont fut furent leur leurs qu j c pour une sur même aussi très lorsque chez "
-    "après avant depuis notre votre cela ça jusqu lorsqu quelqu toute toutes tous eux moi été fait".split()
+    "après avant depuis notre votre cela ça jusqu lorsqu quelqu toute toutes tous eux moi été fait"
 )
+ONLY_FRENCH = frozenset(_ONLY_FRENCH.split())
 
 WORD = re.compile(r"[^\W\d_]+")
 

@@ -29,8 +29,41 @@ EVERYTHING = [rule.name for rule in RULES if not rule.instead_of]
 FRAGMENTS = [
     *" \n\t'’…-–—;:!?«»“”\"<>.,`&|=/_()[]0123aeéèàœŒçIÃÂÅâ€©",
     *"\u00a0\u202f\u2009\u200b\u200d\u200c\u00ad\ufeff\u202e\r\f\u2028\x00\x07\x7f\x81\x85\x92\x9c\u0301\u0327ﬁﬀ",
-    *["Ã©", "Ã ", "Â«", "Â»", "â€™", "Å“", "ÃƒÂ©", "&amp;", "amp;", "&eacute;", "#38;", "http://a.fr/", "le ", "the ", "of "],
-    *["l'", "qu’", "...", "--", "<<", ">>", "oe", "coeur", "  ", "\n\n\n", "- ", "12:30", "::", "क\u200dष", "\ud800", "e\u0301"],
+    *[
+        "Ã©",
+        "Ã ",
+        "Â«",
+        "Â»",
+        "â€™",
+        "Å“",
+        "ÃƒÂ©",
+        "&amp;",
+        "amp;",
+        "&eacute;",
+        "#38;",
+        "http://a.fr/",
+        "le ",
+        "the ",
+        "of ",
+    ],
+    *[
+        "l'",
+        "qu’",
+        "...",
+        "--",
+        "<<",
+        ">>",
+        "oe",
+        "coeur",
+        "  ",
+        "\n\n\n",
+        "- ",
+        "12:30",
+        "::",
+        "क\u200dष",
+        "\ud800",
+        "e\u0301",
+    ],
 ]
 dirty = st.lists(st.sampled_from(FRAGMENTS), max_size=24).map("".join)
 
@@ -105,7 +138,7 @@ def test_settings_survive_pickling() -> None:
 
 
 def test_a_wrong_name_lists_the_right_ones() -> None:
-    with pytest.raises(UserError, match="no rule is named nfkc; the rules are: invisible, .*, nfc, .*, oe"):
+    with pytest.raises(UserError, match=r"no rule is named nfkc; the rules are: invisible, .*, nfc, .*, oe"):
         Normaliser(off=["nfkc"])
     with pytest.raises(UserError, match="both on and off: nfc"):
         Normaliser(off=["nfc"], on=["nfc"])
@@ -114,7 +147,9 @@ def test_a_wrong_name_lists_the_right_ones() -> None:
     assert Normaliser(on=["curly_apostrophes"])("l'eau d’or") == "l’eau d’or"
 
 
-@pytest.mark.parametrize("text", ["5 m² à 20 °C, nº 3, 1ʳᵉ, ½, Ⅳ, ﷺ, x₁", "œuvre, Œdipe, ex æquo, Æthelred", "naïf, Noël, Haÿ, cañon"])
+@pytest.mark.parametrize(
+    "text", ["5 m² à 20 °C, nº 3, 1ʳᵉ, ½, Ⅳ, ﷺ, x₁", "œuvre, Œdipe, ex æquo, Æthelred", "naïf, Noël, Haÿ, cañon"]
+)
 def test_what_nfkc_would_break_stays(text: str) -> None:
     assert clean(text) == text
     assert clean(unicodedata.normalize("NFD", text)) == text
@@ -201,7 +236,10 @@ def test_ftfy_is_asked_for_only_where_there_is_evidence() -> None:
         ("Quoi?... Mais non!!! etc.; le reste...?", "Quoi ?... Mais non !!! etc. ; le reste... ?"),
         ("L’«art» d’hier (le vrai!), dit-il", "L'« art » d'hier (le vrai !), dit-il"),
         ("C'est le n° 3; il coûte 5 €: trop!", "C'est le n° 3 ; il coûte 5 € : trop !"),
-        ("Voyez http://a.fr/b?c=d; puis https://e.fr/f? ou www.g.fr:", "Voyez http://a.fr/b?c=d; puis https://e.fr/f? ou www.g.fr:"),
+        (
+            "Voyez http://a.fr/b?c=d; puis https://e.fr/f? ou www.g.fr:",
+            "Voyez http://a.fr/b?c=d; puis https://e.fr/f? ou www.g.fr:",
+        ),
         ("À 12:30, le score est de 3:2 et le format de 16:9.", "À 12:30, le score est de 3:2 et le format de 16:9."),
         ("Il écrit std::vector en C++:: et a?b:c", "Il écrit std::vector en C++:: et a?b:c"),
         ("du caf&eacute; et du th&#233; ; le reste", "du caf&eacute; et du th&#233; ; le reste"),
@@ -236,7 +274,11 @@ def test_a_line_without_function_words_follows_the_lines_before_it() -> None:
         ("dialogue", "- Oui.\n-5 degrés\n- 5 degrés\nmi-\n-- x", "— Oui.\n-5 degrés\n- 5 degrés\nmi-\n— x"),
         ("commas", "un mot , un ,5 et a ,b", "un mot, un ,5 et a,b"),
         ("oe", "coeur Soeur OEUVRE manoeuvre écoeurant noeuds foetal", "cœur Sœur ŒUVRE manœuvre écœurant nœuds fœtal"),
-        ("oe", "poète moelle coexiste Joe goéland boeing coefficient poêle", "poète moelle coexiste Joe goéland boeing coefficient poêle"),
+        (
+            "oe",
+            "poète moelle coexiste Joe goéland boeing coefficient poêle",
+            "poète moelle coexiste Joe goéland boeing coefficient poêle",
+        ),
         ("space_runs", "  un  mot \t ici\n\tdeux\t\ttrois", "  un mot ici\n\tdeux trois"),
         ("entities", "&amp;amp;eacute; &notacode; &#9999999; AT&T;", "é &notacode; � AT&T;"),
         ("joiners", "می\u200cخواهم 👨\u200d👩 a\u200db", "می\u200cخواهم 👨\u200d👩 ab"),
@@ -270,7 +312,8 @@ def test_broken_books_come_back_as_they_were(shared_data: Path) -> None:
         text = clean(path.read_text(encoding="utf-8")[:60_000])
         paragraphs = text.split("\n\n")
         broken = [
-            p.encode().decode("cp1252", errors="replace") if chance.random() < 0.1 and holds(p) else p for p in paragraphs
+            p.encode().decode("cp1252", errors="replace") if chance.random() < 0.1 and holds(p) else p
+            for p in paragraphs
         ]
         assert broken != paragraphs
         assert clean("\n\n".join(broken)) == text, path.name
@@ -282,7 +325,34 @@ def holds(text: str) -> bool:
 
 
 @pytest.mark.parametrize(
-    "unit", ["a", " ", "\t", "\n", "'", "l’", "«", "“", '"', "<", "-", "- ", ";", "a? ", "Ã", "Ã©", "Â ", "â€", "&amp;", "&", "oe", ".", "\x92", "e\u0301", "\u200c"]
+    "unit",
+    [
+        "a",
+        " ",
+        "\t",
+        "\n",
+        "'",
+        "l’",
+        "«",
+        "“",
+        '"',
+        "<",
+        "-",
+        "- ",
+        ";",
+        "a? ",
+        "Ã",
+        "Ã©",
+        "Â ",
+        "â€",
+        "&amp;",
+        "&",
+        "oe",
+        ".",
+        "\x92",
+        "e\u0301",
+        "\u200c",
+    ],
 )
 def test_a_megabyte_of_one_thing_takes_no_more_than_its_length(unit: str) -> None:
     everything = Normaliser(on=EVERYTHING)
@@ -318,7 +388,8 @@ def test_the_page_shows_the_table_of_rules() -> None:
 
 def rule_rows() -> list[str]:
     return [
-        f"| `{rule.name}` | {'on' if rule.on else 'off'} | {rule.purpose} | `{shown(rule.before)}` | `{shown(rule.after)}` |"
+        f"| `{rule.name}` | {'on' if rule.on else 'off'} | {rule.purpose} "
+        f"| `{shown(rule.before)}` | `{shown(rule.after)}` |"
         for rule in RULES
     ]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from test_normalise import FRAGMENTS
 
 from jarvis_nano.corpus.normalise import Normaliser
 from jarvis_nano.corpus.normalise.typographer import NARROW, NO_BREAK, typeset, untypeset
-from test_normalise import FRAGMENTS
 
 clean = Normaliser()
 
@@ -40,7 +40,9 @@ def test_what_is_shown(plain: str, shown: str) -> None:
 @settings(max_examples=800, deadline=None)
 @given(
     st.one_of(
-        st.lists(st.sampled_from([*FRAGMENTS, "`", "```", "@a.fr", "www.", "1 000", " ;", " :"]), max_size=24).map("".join),
+        st.lists(st.sampled_from([*FRAGMENTS, "`", "```", "@a.fr", "www.", "1 000", " ;", " :"]), max_size=24).map(
+            "".join
+        ),
         st.text(max_size=60),
     )
 )

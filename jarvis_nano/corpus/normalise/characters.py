@@ -20,7 +20,9 @@ LINE_ENDS = "\r\v\f\u2028\u2029"
 LIGATURES = {"ﬀ": "ff", "ﬁ": "fi", "ﬂ": "fl", "ﬃ": "ffi", "ﬄ": "ffl", "ﬅ": "st", "ﬆ": "st", "Ĳ": "IJ", "ĳ": "ij"}
 # What cp1252 has at 0x80–0x9F; 81, 8D, 8F, 90 and 9D stand for nothing there and are left to the rule `controls`.
 CP1252 = {
-    chr(code): bytes([code]).decode("cp1252") for code in range(0x80, 0xA0) if code not in (0x81, 0x8D, 0x8F, 0x90, 0x9D)
+    chr(code): bytes([code]).decode("cp1252")
+    for code in range(0x80, 0xA0)
+    if code not in (0x81, 0x8D, 0x8F, 0x90, 0x9D)
 }
 SURROGATES = re.compile("[\ud800-\udfff]")
 

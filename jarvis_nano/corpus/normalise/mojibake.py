@@ -20,9 +20,9 @@ _MARKS = "‘’“”…–—"  # of these, what right text writes after any l
 _OTHERS = "".join(c for c in _HIGH if c not in _MARKS)
 _LOW = "\u0080-\u009f¡-º¼-¿"  # U+0080–U+00BF but for the no-break space and », which right text writes after a capital
 
-# Only pairs that begin with Ã, Â, Å or â count. Right French has these letters before letters (BÂTIR, pâte), alone («Â»)
-# and before closing marks (Portuguese «MANHû), so a pair that may be right counts only where a word goes on after
-# it (goûter, CÅ“ur) or where the letter would stand alone (Â« oui Â»).
+# Only pairs that begin with Ã, Â, Å or â count. Right French has these letters before letters (BÂTIR, pâte), alone
+# («Â»), and Portuguese before closing marks («MANHû), so a pair that may be right counts only where a word goes on
+# after it (goûter, CÅ“ur) or where the letter would stand alone (Â« oui Â»).
 EVIDENCE = re.compile(
     "[ÃÂÅâ](?:"
     f"(?<=Ã)(?:[{_LOW}{_OTHERS}]|[»{_MARKS}](?=[^\\W\\d_])|(?<=[a-z]Ã)\u00a0|(?<![^\\s'’]Ã)(?:\u00a0| +(?=[a-z(«])))"

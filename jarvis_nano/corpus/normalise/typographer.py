@@ -12,7 +12,9 @@ NO_BREAK = "\u00a0"
 NARROW = "\u202f"
 
 # What is left alone: `code`, fenced blocks (to their end, or the text's), URLs and addresses.
-_VERBATIM = re.compile(r"```(?:[^`]|`(?!``))*(?:```|\Z)|`[^`\n]*`|(?:[a-z]{2,9}://|www\.)[^\s«»]*|[\w.+-]{1,64}@[\w.-]+")
+_VERBATIM = re.compile(
+    r"```(?:[^`]|`(?!``))*(?:```|\Z)|`[^`\n]*`|(?:[a-z]{2,9}://|www\.)[^\s«»]*|[\w.+-]{1,64}@[\w.-]+"
+)
 
 _NARROW_MARK = re.compile(r" (?=[;!?]+(?:[\s»)\]\"'’”.…,]|$))")
 _COLON = re.compile(r" :(?=[\s«]|$)(?<!\d :(?= \d))")

@@ -10,7 +10,7 @@ import re
 from jarvis_nano.corpus.function_words import leaning
 
 APOSTROPHES = "’ʼ´′＇"
-_CURLY = re.compile(f"[{APOSTROPHES}](?<=[^\\W\\d_].)(?=[^\\W_]|[“\"&(]|[ \t]*«)")
+_CURLY = re.compile(f'[{APOSTROPHES}](?<=[^\\W\\d_].)(?=[^\\W_]|[“"&(]|[ \t]*«)')
 _STRAIGHT = re.compile(r"'(?<=[^\W\d_].)(?=[^\W_]|[“\"&(]|[ \t]*«)")
 
 HYPHENS = {"\u2010": "-", "\u2011": "-", "\u2043": "-", "\u2015": "—"}
@@ -149,8 +149,9 @@ def restore_oe(text: str) -> str:
 
 def _ligature(match: re.Match[str]) -> str:
     start, end = match.span()
-    letters = [_LETTERS_BEFORE.search(match.string, max(0, start - 13), start), match, _LETTERS_AFTER.match(match.string, end)]
-    word = "".join(part.group() for part in letters if part).lower()
+    before = _LETTERS_BEFORE.search(match.string, max(0, start - 13), start)
+    after = _LETTERS_AFTER.match(match.string, end)
+    word = "".join(part.group() for part in (before, match, after) if part).lower()
     if not _OE_WORD.match(word):
         return match.group()
     return "Œ" if match.group()[0] == "O" else "œ"

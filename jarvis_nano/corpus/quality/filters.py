@@ -22,11 +22,12 @@ from jarvis_nano.corpus.quality.repetition import (
 )
 from jarvis_nano.errors import UserError
 
-# A word with what hyphens, points and commas join to it, and the apostrophe of an elision: l' · eau, dit-il, 3,14; a run
-# of full stops or hyphens; else one mark. Close to what spaCy's French makes of prose, without spaCy.
+# A word with what hyphens, points and commas join to it, and the apostrophe of an elision: l' · eau, dit-il, 3,14; a
+# run of full stops or hyphens; else one mark. Close to what spaCy's French makes of prose, without spaCy.
 WORD = re.compile(r"\w+(?:[-.,]\w+)*['’]?|\.{2,}|-{2,}|[^\w\s]")
 # FineWeb-2's list for French (configs/fra_Latn.yml), with both apostrophes.
-STOP_WORDS = frozenset("de la le et à en l' l’ des du les est d' d’ un une il dans par au".split())
+_STOP_WORDS = "de la le et à en l' l’ des du les est d' d’ un une il dans par au"
+STOP_WORDS = frozenset(_STOP_WORDS.split())
 SENTENCE_ENDS = (".", "'", '"', "!", "?")
 FRENCH_ENDS = (*SENTENCE_ENDS, "…", "»", "”", "’")
 # What datatrove takes for no word when a word is nothing else.
@@ -220,15 +221,14 @@ def _word_figures(
     n_real = n_words - int(counts[is_mark].sum())
     yield "words", n_real
     yield "word_length", float((lengths * counts)[~is_mark].sum()) / n_real if n_real else 0.0
-    yield "words_with_letter", float(counts[has_letter].sum()) / (n_words if thresholds.as_published else max(n_real, 1))
+    n_counted = n_words if thresholds.as_published else max(n_real, 1)
+    yield "words_with_letter", float(counts[has_letter].sum()) / n_counted
     yield "stop_words", sum(int(counts[number_of[word]]) for word in thresholds.stop_words if word in number_of)
     yield "hashes_per_word", text.count("#") / n_words
     yield "ellipses_per_word", (text.count("...") + text.count("…")) / n_words
 
 
-def _repetition_figures(
-    text: str, words: Sequence[str], numbers: Ints, lengths: Ints
-) -> Iterator[tuple[str, float]]:
+def _repetition_figures(text: str, words: Sequence[str], numbers: Ints, lengths: Ints) -> Iterator[tuple[str, float]]:
     repeats = repeated_words(numbers)
     lengths_at = lengths[numbers]
     for n in range(2, max(N_DUPLICATE) + 1):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import importlib.util
 import json
 import os
 import random
@@ -125,8 +127,6 @@ def test_near_duplicates_of_a_dump_are_found_across_units(tmp_path: Path, dump: 
 @pytest.mark.parametrize("suffix", [".xml.bz2", ".xml.gz"])
 def test_a_packed_dump_gives_the_same_documents(tmp_path: Path, dump: Path, suffix: str) -> None:
     """bz2: of many members, read from the middle; gz: one stream, cut into chunks."""
-    import gzip
-
     packed = tmp_path / f"wiki{suffix}"
     if suffix == ".xml.bz2":
         synthetic_dump.write_dump(packed, 1_000_000)
@@ -268,3 +268,47 @@ def test_the_report_can_be_read(tmp_path: Path) -> None:
     assert "http" not in html.replace("https://example.org", "")
     counts = json.loads((tmp_path / "out/report/counts.json").read_text(encoding="utf-8"))
     assert counts["characters"]["é"] == sum(text.count("é") for text in texts(tmp_path / "out"))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_standard_input_is_read(tmp_path: Path, dump: Path, packed: bool) -> None:
+    command = [sys.executable, str(ROOT / "scripts/prepare_corpus.py"), "-", "--out", str(tmp_path / "out")]
+    command += ["--unit-bytes", "200000", "--processes", "1", "--languages", "--no-quality", "--json"]
+    given = gzip.compress(dump.read_bytes()) if packed else dump.read_bytes()
+    done = subprocess.run(command, input=given, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    assert json.loads(done.stdout)["inputs"] == [{"name": "stdin", "bytes": 0, "sha256": None, "format": "mediawiki"}]
+    prepare(dump, tmp_path / "file", Settings(languages=(), quality=False, unit_bytes=200_000))
+    assert texts(tmp_path / "out") == texts(tmp_path / "file")
+
+
+def test_a_pipe_that_cannot_be_streamed_is_refused(tmp_path: Path) -> None:
+    command = [sys.executable, str(ROOT / "scripts/prepare_corpus.py"), "-", "--out", str(tmp_path / "out")]
+    done = subprocess.run(command, input=b"PK\x03\x04 a docx", capture_output=True, text=False)
+    assert done.returncode == 2
+    assert b"write it to a file first" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (Settings(rules_off=("nfkc",)), "no rule is named nfkc"),
+        (Settings(mask=("names",)), "no sensitive kind is named names"),
+        (Settings(languages=("klingon",)), "klingon is no language that lingua knows"),
+    ],
+)
+def test_wrong_settings_are_found_before_the_work(tmp_path: Path, settings: Settings, message: str) -> None:
+    path = write_jsonl(tmp_path / "a.jsonl", [FRENCH])
+    with pytest.raises(UserError, match=message):
+        prepare(path, tmp_path / "out", settings, processes=2)
+
+
+@pytest.mark.parametrize("library", ["lingua", "ftfy"])
+def test_a_missing_library_is_named_before_the_work(
+    tmp_path: Path, library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == library else find(name))
+    path = write_jsonl(tmp_path / "a.jsonl", [FRENCH])
+    with pytest.raises(UserError, match=rf'{library}, which .* is missing; run pip install -e "\.\[corpus\]"'):
+        prepare(path, tmp_path / "out", Settings())

@@ -11,7 +11,6 @@ from jarvis_nano.corpus.normalise import Normaliser
 from jarvis_nano.corpus.preparing.counts import Counts
 from jarvis_nano.corpus.preparing.settings import Settings
 from jarvis_nano.corpus.quality.filters import judge
-from jarvis_nano.corpus.quality.language import LanguageIdentifier
 from jarvis_nano.corpus.quality.sensitive import mask
 from jarvis_nano.corpus.sources.books import looks_wrapped, rebuild
 
@@ -38,7 +37,7 @@ class Cleaner:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._normalise = Normaliser(off=settings.rules_off, on=settings.rules_on)
-        self._identify = LanguageIdentifier().identify if settings.languages else None
+        self._identify = settings.identifier().identify if settings.languages else None
 
     def clean(self, document: Document, file_format: str, counts: Counts) -> Outcome:
         """The document as it would be kept, and the verdict; `counts` learns what the rules changed and masked."""
@@ -64,7 +63,7 @@ class Cleaner:
         if self._identify is None:
             return Outcome(cleaned, None, UNKNOWN_LANGUAGE, n_words)
         language, confidence = self._identify(text)
-        if language in settings.languages:
+        if language in settings.languages and confidence >= settings.min_confidence:
             return Outcome(cleaned, None, language, n_words)
         why = {"language": language, "confidence": round(confidence, 3)}
         return Outcome(cleaned, OTHER_LANGUAGE, language, n_words, why)

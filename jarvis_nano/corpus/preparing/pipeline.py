@@ -19,7 +19,7 @@ from jarvis_nano.corpus.preparing.counts import Counts
 from jarvis_nano.corpus.preparing.finishing import REPORT, find_duplicates, write_documents
 from jarvis_nano.corpus.preparing.parts import Part
 from jarvis_nano.corpus.preparing.progress import Meter
-from jarvis_nano.corpus.preparing.settings import Settings
+from jarvis_nano.corpus.preparing.settings import Settings, require
 from jarvis_nano.corpus.preparing.units import Inspection, Seen, Unit, inspect, plan, unreadable
 from jarvis_nano.corpus.preparing.workers import Workers
 from jarvis_nano.corpus.sources import Damage, Options, list_files
@@ -49,6 +49,7 @@ def prepare_corpus(
     """
     out = Path(out)
     processes = processes or len(os.sched_getaffinity(0))
+    settings.check()
     with Meter(show_progress) as meter:
         inspections = _inspect(paths, settings.options, meter)
         made_from = _made_from(inspections, settings, licence)
@@ -85,6 +86,8 @@ def _inspect(paths: Iterable[Path | str], options: Options, meter: Meter) -> lis
                 raise
             found.append(unreadable(entry))  # reading it says why, and counts it as damaged
         meter.advance(1)
+    if any(one.format == "parquet" for one in found):
+        require("pyarrow", "reads Parquet", "leave these files out")
     return found
 
 

@@ -157,17 +157,20 @@ def _clipped(pieces: Iterator[tuple[bytes, bool]], border: Border, *, skip: bool
         yield held
 
 
-def _last_border(data: bytes, kind: str) -> int:
-    """Where to cut a chunk: behind its last whole record; -1 where it holds none."""
+def _last_border(data: bytearray, kind: str) -> int:
+    """Where to cut a chunk: behind its last whole record; 0 where it holds none."""
+    if kind == "lines":
+        return data.rfind(b"\n") + 1
     if kind == "pages":
         at = data.rfind(b"</page>")
-        return at + len(b"</page>") if at >= 0 else -1
-    if kind == "lines":
-        return data.rfind(b"\n") + 1 or -1
-    gaps = [match.end() for match in _GAP.finditer(data, max(0, len(data) // 2))]
-    if gaps:
-        return gaps[-1]
-    return max(data.rfind(b"\n\n") + 2 if b"\n\n" in data else -1, data.rfind(b"\n") + 1 or -1)
+        return at + len(b"</page>") if at >= 0 else 0
+    last = None
+    for last in _GAP.finditer(data, len(data) // 2):  # noqa: B007 (the last one is wanted)
+        pass
+    if last is not None:
+        return last.end()
+    paragraph = data.rfind(b"\n\n")
+    return paragraph + 2 if paragraph >= 0 else data.rfind(b"\n") + 1
 
 
 def chunks(file: BinaryIO, kind: str, size: int) -> Iterator[tuple[int, bytes]]:
@@ -183,10 +186,10 @@ def chunks(file: BinaryIO, kind: str, size: int) -> Iterator[tuple[int, bytes]]:
             break
         if len(held) < size:
             continue
-        cut = _last_border(bytes(held), kind)
-        if cut <= 0 and len(held) < 4 * size:
+        cut = _last_border(held, kind)
+        if not cut and len(held) < 4 * size:
             continue
-        cut = cut if cut > 0 else len(held)
+        cut = cut or len(held)
         yield offset, bytes(held[:cut])
         del held[:cut]
         offset += cut

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import json
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
@@ -10,7 +11,10 @@ from typing import Annotated, Any, Literal
 from tyro.conf import Suppress
 
 from jarvis_nano.corpus.duplicates import clusters
+from jarvis_nano.corpus.normalise import Normaliser
 from jarvis_nano.corpus.quality.filters import Thresholds
+from jarvis_nano.corpus.quality.language import CANDIDATES, LanguageIdentifier
+from jarvis_nano.corpus.quality.sensitive import mask
 from jarvis_nano.corpus.sources import Options
 from jarvis_nano.errors import UserError
 
@@ -27,16 +31,20 @@ class Settings:
     rebuild: Literal["auto", "on", "off"] = "auto"
     """Whether paragraphs are rebuilt from hard-wrapped lines: auto looks at each document of a .txt or .docx."""
     rules_off: tuple[str, ...] = ()
+    """Rules of normalising to leave out, by their names in docs/normalising.md."""
     rules_on: tuple[str, ...] = ()
-    """Rules of normalising to switch."""
+    """Rules of normalising to add."""
     languages: tuple[str, ...] = ("fr",)
     """ISO 639-1 codes of what is kept; empty: any language, and none is looked for."""
+    min_confidence: float = 0.5
+    """Of the language: documents in two languages are below it."""
     quality: bool = True
     """Whether the thresholds are applied."""
     thresholds: Thresholds = field(default_factory=Thresholds)
     mask: tuple[str, ...] = ()
-    """Kinds of sensitive patterns that are masked (quality/sensitive.py)."""
+    """What is masked: email, phone, iban, card, nir, ip (docs/quality.md)."""
     duplicates: Literal["near", "exact", "off"] = "near"
+    """near: what nearly repeats a document before it goes too; exact: only what repeats it to the letter."""
     near_threshold: float = clusters.THRESHOLD
     """Jaccard of 3-word shingles from which two documents count as one."""
     shard: Annotated[tuple[int, int], Suppress] = (0, 1)
@@ -55,11 +63,32 @@ class Settings:
         if self.unit_bytes < 1:
             raise UserError(f"units of {self.unit_bytes} bytes; expected 1 or more")
 
+    def check(self) -> None:
+        """UserError on names that no rule, kind or language bears, and on libraries that are missing: before the work,
+        for after hours of it that would be dear."""
+        Normaliser(off=self.rules_off, on=self.rules_on)
+        mask("", self.mask)
+        if self.languages:
+            self.identifier()
+            require("lingua", "tells languages apart", "--languages without a value keeps them all")
+        if "mojibake" not in self.rules_off:
+            require("ftfy", "repairs mojibake", "--rules-off mojibake leaves it as it is")
+
+    def identifier(self) -> LanguageIdentifier:
+        """Of the languages asked for and of their neighbours."""
+        return LanguageIdentifier(tuple(dict.fromkeys([*CANDIDATES, *self.languages])))
+
     def as_json(self) -> dict[str, Any]:
         """Everything, as the manifest holds it."""
         stored = dataclasses.asdict(self) | {"version": VERSION}
         stored["options"]["template_rules"] = dict(sorted(self.options.template_rules.items()))
         return json.loads(json.dumps(stored, default=sorted))  # lists for tuples and sets, as when it is read again
+
+
+def require(library: str, purpose: str, otherwise: str) -> None:
+    """UserError where a library of the `corpus` extra is missing."""
+    if importlib.util.find_spec(library) is None:
+        raise UserError(f'{library}, which {purpose}, is missing; run pip install -e ".[corpus]", or {otherwise}')
 
 
 def parse_shard(text: str) -> tuple[int, int]:

@@ -20,7 +20,7 @@ from jarvis_nano.corpus.sources import Damage, Documents, Input, Options, Source
 from jarvis_nano.corpus.sources.formats import FORMATS
 from jarvis_nano.corpus.sources.mediawiki.dump import read_dump, read_site_of
 from jarvis_nano.corpus.sources.mediawiki.site import Site
-from jarvis_nano.corpus.sources.opening import STDIN, bytes_taken, is_packed, open_bytes
+from jarvis_nano.corpus.sources.opening import HEAD, STDIN, bytes_taken, is_packed, open_bytes
 from jarvis_nano.errors import UserError
 
 BORDERS = {"mediawiki": PAGES, "jsonl": LINES}
@@ -43,6 +43,8 @@ class Inspection:
     members: tuple[int, ...] = ()
     """Offsets of the members of a bzip2 file of a format that can be cut."""
     site: Site | None = None
+    stream: io.BufferedReader | None = None
+    """The open pipe, of which the head has been looked at."""
 
 
 @dataclass(frozen=True)
@@ -117,17 +119,22 @@ def inspect(entry: Input, options: Options) -> Inspection:
 
     UserError where it is of no known format. Damage is passed over here: reading the units finds it again.
     """
-    with open_bytes(entry.path, entry.place, on_damage=_passed_over) as file:
-        found = recognise(file, entry, options)
+    file = open_bytes(entry.path, entry.place, on_damage=_passed_over)
+    found = recognise(file, entry, options)
+    if entry.path == STDIN or not entry.path.is_file():
+        if found not in _CHUNK_KINDS:
+            raise UserError(f"{entry.place} is a pipe of the format {found}; write it to a file first")
+        head = io.BytesIO(file.peek(HEAD))
+        site = read_site_of(head, entry.place) if found == "mediawiki" else None
+        return Inspection(entry, 0, None, found, packed=False, site=site, stream=file)
+    with file:
         site = read_site_of(file, entry.place) if found == "mediawiki" else None
-    if entry.path == STDIN:
-        return Inspection(entry, 0, None, found, packed=False, site=site)
     size, digest = _size_and_hash(entry)
     with entry.path.open("rb") as raw:
-        head = raw.read(8)
+        magic = raw.read(8)
         raw.seek(0)
-        members = tuple(bzip2_members(raw)) if head.startswith(b"BZh") and found in BORDERS else ()
-    return Inspection(entry, size, digest, found, is_packed(head), members, site)
+        members = tuple(bzip2_members(raw)) if magic.startswith(b"BZh") and found in BORDERS else ()
+    return Inspection(entry, size, digest, found, is_packed(magic), members, site)
 
 
 def unreadable(entry: Input) -> Inspection:
@@ -190,9 +197,9 @@ def _ranges(found: Inspection, unit_bytes: int) -> Iterator[Unit]:
 
 
 def _chunked(found: Inspection, unit_bytes: int) -> Iterator[Unit]:
-    with open_bytes(found.entry.path, found.entry.place) as file:
+    with found.stream or open_bytes(found.entry.path, found.entry.place) as file:
         done = 0
         for offset, chunk in chunks(file, _CHUNK_KINDS[found.format], unit_bytes):
             taken = bytes_taken(file)
-            yield Unit(0, (found.entry,), taken - done, found.format, offset, chunk=chunk, site=found.site)
+            yield Unit(0, (found.entry,), max(0, taken - done), found.format, offset, chunk=chunk, site=found.site)
             done = taken

@@ -13,6 +13,7 @@ from jarvis_nano.corpus.preparing.settings import Settings
 from jarvis_nano.corpus.quality.filters import judge
 from jarvis_nano.corpus.quality.sensitive import mask
 from jarvis_nano.corpus.sources.books import looks_wrapped, rebuild
+from jarvis_nano.corpus.sources.gutenberg import without_licence
 
 EMPTY, OTHER_LANGUAGE = "empty", "other_language"
 UNKNOWN_LANGUAGE = "any"
@@ -42,7 +43,7 @@ class Cleaner:
     def clean(self, document: Document, file_format: str, counts: Counts) -> Outcome:
         """The document as it would be kept, and the verdict; `counts` learns what the rules changed and masked."""
         settings = self._settings
-        text = document.text
+        text = document.text if file_format != "text" else without_licence(document.text)
         if self._is_wrapped(text, file_format):
             text = rebuild(text)
             counts["rules"]["rebuild"] += 1

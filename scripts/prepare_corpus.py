@@ -34,6 +34,8 @@ class Command:
     settings: Annotated[Settings, tyro.conf.arg(name="")] = field(default_factory=Settings)
     text_column: str = "text"
     """Where .jsonl, .csv and .parquet hold the text."""
+    whole_files: bool = False
+    """A .txt is one document, whatever blank lines it has: a book whose chapters stand apart."""
     template_rules: Path | None = None
     """A file that says how to render templates of a wiki, one a line (docs/mediawiki.md)."""
     shard: Annotated[str, tyro.conf.arg(metavar="I/N")] = "0/1"
@@ -49,7 +51,7 @@ class Command:
 def run() -> None:
     command = tyro.cli(Command)
     rules = read_rules(command.template_rules) if command.template_rules else {}
-    options = Options(text_column=command.text_column, template_rules=rules)
+    options = Options(text_column=command.text_column, whole_files=command.whole_files, template_rules=rules)
     settings = replace(command.settings, options=options, shard=parse_shard(command.shard))
     found = prepare_corpus(command.input, command.out, settings, licence=command.licence, processes=command.processes)
     print(json.dumps(found, ensure_ascii=False)) if command.json else report.show(found, command.out)

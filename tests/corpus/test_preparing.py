@@ -21,7 +21,7 @@ import zstandard
 from jarvis_nano.corpus.preparing import pipeline
 from jarvis_nano.corpus.preparing.pipeline import prepare_corpus
 from jarvis_nano.corpus.preparing.settings import Settings, parse_shard
-from jarvis_nano.corpus.sources import read_documents
+from jarvis_nano.corpus.sources import Options, read_documents
 from jarvis_nano.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -312,3 +312,12 @@ def test_a_missing_library_is_named_before_the_work(
     path = write_jsonl(tmp_path / "a.jsonl", [FRENCH])
     with pytest.raises(UserError, match=rf'{library}, which .* is missing; run pip install -e "\.\[corpus\]"'):
         prepare(path, tmp_path / "out", Settings())
+
+
+def test_a_book_with_chapters_apart_can_be_one_document(tmp_path: Path) -> None:
+    (tmp_path / "candide.txt").write_text("Chapitre premier\n\n\n\nIl y avait.\n\n\nChapitre second", encoding="utf-8")
+    whole = Settings(options=Options(whole_files=True), languages=(), quality=False)
+    prepare(tmp_path / "candide.txt", tmp_path / "whole", whole)
+    prepare(tmp_path / "candide.txt", tmp_path / "parted", ANY)
+    assert texts(tmp_path / "whole") == ["Chapitre premier\n\nIl y avait.\n\nChapitre second"]
+    assert len(texts(tmp_path / "parted")) == 3

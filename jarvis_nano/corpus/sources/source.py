@@ -42,6 +42,8 @@ class Options:
 
     text_column: str = "text"
     """The key (.jsonl) or column (.csv, .parquet) that holds the text; "a.b" is the key b of the object a."""
+    whole_files: bool = False
+    """Whether a .txt is one document, whatever blank lines it has: a book whose chapters stand apart."""
     namespaces: tuple[int, ...] = (0,)
     """Namespaces of a MediaWiki dump whose pages are read."""
     template_rules: Mapping[str, str] = field(default_factory=dict)

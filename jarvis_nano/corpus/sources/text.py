@@ -24,11 +24,11 @@ _NOT_TEXT = "it looks like binary data: give the text itself, as .txt or .jsonl"
 def read_text(file: BinaryIO, source: Source) -> Iterator[Document]:
     """The documents of a plain text after the mark: what stands between runs of two or more blank lines.
 
-    A book without such runs is one document. Line ends become "\\n". Damage is a byte that is not UTF-8, or a NUL: the
+    A book without such runs is one document; with `options.whole_files` every book is. Line ends become "\\n". Damage is a byte that is not UTF-8, or a NUL: the
     paragraph is left out; a file that is mostly so is an error as a whole. Memory: a document, at most MAX_DOCUMENT
     characters (16 MiB), and a chunk.
     """
-    yield from documents_of(_documents(decode(file, source)), source)
+    yield from documents_of(_documents(decode(file, source), parted=not source.options.whole_files), source)
 
 
 def documents_of(texts: Iterable[str], source: Source) -> Iterator[Document]:
@@ -58,13 +58,13 @@ def bounded(text: str) -> Iterator[str]:
             yield part.strip("\n")
 
 
-def _documents(chunks: Iterator[str]) -> Iterator[str]:
+def _documents(chunks: Iterator[str], *, parted: bool) -> Iterator[str]:
     held = ""
     for chunk in chunks:
         seen = len(held.rstrip())  # what was looked through before; a gap may lie across the joint
         held += chunk
         begin = 0
-        for gap in _BETWEEN_DOCUMENTS.finditer(held, seen):
+        for gap in _BETWEEN_DOCUMENTS.finditer(held, seen) if parted else ():
             yield from bounded(held[begin : gap.start()])
             begin = gap.end()
         held = held[begin:]

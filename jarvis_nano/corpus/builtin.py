@@ -56,6 +56,7 @@ class Builtin:
     def fingerprint(self) -> str:
         """Changes with the settings and with the code that writes the texts, so that an old corpus is never reused."""
         digest = hashlib.sha256(repr(self).encode())
-        for path in sorted(Path(__file__).parent.rglob("*.py")):
+        here = Path(__file__).parent
+        for path in sorted([*here.glob("*.py"), *here.glob("grammar/*.py")]):  # what reads files has no part in it
             digest.update(path.read_bytes())
         return digest.hexdigest()

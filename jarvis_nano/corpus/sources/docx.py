@@ -112,10 +112,11 @@ def _parts(pieces: Iterator[bytes], gathered: _Paragraphs, source: Source) -> It
     try:
         for piece in pieces:
             events.feed(piece)
-            if gathered.size > MAX_DOCUMENT - _PIECE:
+            if gathered.size > MAX_DOCUMENT:
                 yield gathered.take()
         events.close()
     except XmlError as error:
+        gathered.flush()
         yield gathered.take()
         source.damaged("", f"has a word/document.xml that is broken: {error}; what comes after is left out")
         return
@@ -187,11 +188,15 @@ class _Paragraphs:
         self._paragraph.append(part)
         self.size += len(part)
         if self.size > MAX_DOCUMENT:  # a paragraph or cell without end
-            self._end_paragraph()
-            for open_texts in (*self._rows, *self._cells):
-                if open_texts:
-                    self._finish("\t".join(open_texts), "\n")
-                    open_texts.clear()
+            self.flush()
+
+    def flush(self) -> None:
+        """Close what is open, as if it ended here."""
+        self._end_paragraph()
+        for open_texts in (*self._rows, *self._cells):
+            if open_texts:
+                self._finish("\t".join(open_texts), "\n")
+                open_texts.clear()
 
     def _end_paragraph(self) -> None:
         text = "".join(self._paragraph).strip()

@@ -14,7 +14,9 @@ from xml.parsers import expat
 
 from jarvis_nano.corpus.documents import Document
 from jarvis_nano.corpus.sources.mediawiki.site import Site, read_site
+from jarvis_nano.corpus.sources.opening import HEAD
 from jarvis_nano.corpus.sources.source import Source
+from jarvis_nano.corpus.sources.text import refuse_other_encodings
 
 if TYPE_CHECKING:
     from jarvis_nano.corpus.sources.mediawiki.wikitext import Wikitext
@@ -66,10 +68,11 @@ def _wikitext(site: Site, source: Source) -> Wikitext:
 
 
 def _read_head(file: BinaryIO, source: Source) -> tuple[Site, bytes]:
-    """The site, and the bytes read beyond the head."""
+    """The site, and the bytes from the first page on. UserError where the file is in UTF-16 or another encoding."""
     head = b""
     while (begin := _first_page(head)) < 0 and len(head) < _MAX_HEAD and (chunk := file.read(_CHUNK)):
         head += chunk
+    refuse_other_encodings(head[:HEAD], source.place)
     held = head[max(begin, 0) :]
     envelope = _without_comments(head[:begin] if begin >= 0 else head[:_MAX_HEAD])
     found = _LANGUAGE.search(envelope)

@@ -203,8 +203,8 @@ def test_a_character_cut_short_at_the_end_is_named(tmp_path: Path) -> None:
 
 def test_utf16_and_binary_are_told_apart(tmp_path: Path) -> None:
     assert "iconv -f utf-16" in message(write(tmp_path / "a.txt", "été".encode("utf-16")))
-    assert "binary" in message(write(tmp_path / "b.txt", bytes(range(256)) * 9))
-    assert "binary" in message(write(tmp_path / "c.txt", b"ELF\0\0\0"))
+    assert "binary data" in message(write(tmp_path / "b.txt", bytes(range(256)) * 9))
+    assert "binary data" in message(write(tmp_path / "c.txt", b"ELF\0\0\0"))
 
 
 def test_bad_bytes_in_jsonl_have_a_line(tmp_path: Path) -> None:

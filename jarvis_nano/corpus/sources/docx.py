@@ -8,6 +8,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import IO, BinaryIO, cast
 
 from jarvis_nano.corpus.documents import Document
@@ -40,30 +41,31 @@ def read_docx(file: BinaryIO, source: Source) -> Iterator[Document]:
     document.xml, or one beyond MAX_XML or 200 times its packed size; what came before is delivered.
     Memory: MAX_DOCUMENT characters, twice; the file itself, at most MAX_FILE, is on the disk.
     """
-    file = seekable(file, source.place, MAX_FILE)
-    try:
-        with zipfile.ZipFile(file) as archive:
-            entry = _document_entry(archive, source)
-            if entry is None:
-                return
-            with archive.open(entry) as xml:
-                yield from documents_of(_texts(_bounded_pieces(xml, entry), source), source)
-    except _BROKEN_ZIP as error:
-        source.damaged("", f"is no zip file that can be read, as a .docx is one: {error}")
+    with seekable(file, source.place, MAX_FILE) as held:
+        try:
+            with zipfile.ZipFile(held) as archive:
+                entry = _document_entry(archive, source)
+                if entry is None:
+                    return
+                with archive.open(entry) as xml:
+                    yield from documents_of(_texts(_bounded_pieces(xml, entry), source), source)
+        except _BROKEN_ZIP as error:
+            source.damaged("", f"is no zip file that can be read, as a .docx is one: {error}")
 
 
-def seekable(file: BinaryIO, place: str, max_bytes: int) -> BinaryIO:
+@contextmanager
+def seekable(file: BinaryIO, place: str, max_bytes: int) -> Iterator[BinaryIO]:
     """`file`, or where it is a pipe or packed a copy in a temporary file; UserError beyond `max_bytes`."""
     if file.seekable():
-        return file
-    copy = tempfile.TemporaryFile()  # noqa: SIM115 (closed and gone when it is let go)
-    while piece := file.read(1 << 20):
-        copy.write(piece)
-        if copy.tell() > max_bytes:
-            copy.close()
-            raise UserError(f"{place} is longer than {max_bytes >> 20} MiB; give it as a file that is not packed")
-    copy.seek(0)
-    return cast(BinaryIO, copy)
+        yield file
+        return
+    with tempfile.TemporaryFile() as copy:
+        while piece := file.read(1 << 20):
+            copy.write(piece)
+            if copy.tell() > max_bytes:
+                raise UserError(f"{place} is longer than {max_bytes >> 20} MiB; give it as a file that is not packed")
+        copy.seek(0)
+        yield cast(BinaryIO, copy)
 
 
 def _document_entry(archive: zipfile.ZipFile, source: Source) -> zipfile.ZipInfo | None:
@@ -110,10 +112,11 @@ def _parts(pieces: Iterator[bytes], gathered: _Paragraphs, source: Source) -> It
     try:
         for piece in pieces:
             events.feed(piece)
-            if gathered.size > MAX_DOCUMENT - _PIECE:
+            if gathered.size > MAX_DOCUMENT:
                 yield gathered.take()
         events.close()
     except XmlError as error:
+        gathered.flush()
         yield gathered.take()
         source.damaged("", f"has a word/document.xml that is broken: {error}; what comes after is left out")
         return
@@ -185,11 +188,15 @@ class _Paragraphs:
         self._paragraph.append(part)
         self.size += len(part)
         if self.size > MAX_DOCUMENT:  # a paragraph or cell without end
-            self._end_paragraph()
-            for open_texts in (*self._rows, *self._cells):
-                if open_texts:
-                    self._finish("\t".join(open_texts), "\n")
-                    open_texts.clear()
+            self.flush()
+
+    def flush(self) -> None:
+        """Close what is open, as if it ended here."""
+        self._end_paragraph()
+        for open_texts in (*self._rows, *self._cells):
+            if open_texts:
+                self._finish("\t".join(open_texts), "\n")
+                open_texts.clear()
 
     def _end_paragraph(self) -> None:
         text = "".join(self._paragraph).strip()

@@ -7,6 +7,7 @@ import io
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, BinaryIO
 
 from jarvis_nano.corpus.documents import Document
@@ -67,31 +68,33 @@ def read_parquet(file: BinaryIO, source: Source) -> Iterator[Document]:
     rows and what pyarrow holds of a row group's text column, a page at a time.
     """
     pyarrow, parquet = _pyarrow()
-    held = seekable(file, source.place, MAX_PARQUET)
-    try:
-        table = parquet.ParquetFile(held, pre_buffer=False, buffer_size=1 << 20)
-        columns = _Columns.find(list(table.schema_arrow.names), source)
-        columns.check_text(table.schema_arrow, pyarrow, source)
-        for number, row in _parquet_rows(table, columns, source.mark.at):
-            document = _document(number, *row, source)
-            if document is not None:
-                source.mark.at = number
-                source.mark.documents += 1
-                yield document
-    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        source.damaged("", f"is no Parquet file that can be read: {' '.join(str(error).split())[:200]}")
-        return
+    with seekable(file, source.place, MAX_PARQUET) as held:
+        try:
+            table = parquet.ParquetFile(held, pre_buffer=False, buffer_size=1 << 20)
+            columns = _Columns.find(list(table.schema_arrow.names), source)
+            columns.check_text(table.schema_arrow, pyarrow, source)
+            for number, row in _parquet_rows(table, columns, source.mark.at):
+                document = _document(number, *row, source)
+                if document is not None:
+                    source.mark.at = number
+                    source.mark.documents += 1
+                    yield document
+        except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
+            source.damaged("", f"is no Parquet file that can be read: {' '.join(str(error).split())[:200]}")
+            return
     if source.mark.documents == 0:
         source.damaged("", "holds no text: the column is empty in every row")
 
 
 def is_table(head: str, text_column: str) -> bool:
     """Whether a text without a telling name is a table: a header with a text column, three rows that agree with it."""
-    lines = _Lines(enumerate(head.splitlines(keepends=True)[:60], 1))
+    first = list(islice(io.StringIO(head, newline="\n"), 60))
+    is_cut = len(first) == 60 or len(head) > HEAD // 2
+    lines = _Lines(enumerate(first, 1))
     delimiter = _delimiter(lines.look_at(20), text_column)
     if delimiter == _NO_DELIMITER:
         return False
-    rows = [row.fields for row in _rows(lines, delimiter, _silent())][:-1]  # the last may be cut
+    rows = [row.fields for row in _rows(lines, delimiter, _silent())][: -1 if is_cut else None]
     header = [name.strip() for name in rows[0]] if len(rows) > 3 else []
     if text_column not in header and not {name.lower() for name in header} & set(_TEXT_COLUMNS):
         return False

@@ -133,8 +133,12 @@ def refuse_other_encodings(head: bytes, place: str) -> None:
     n_good = sum(head.count(bytes([lead])) for lead in range(0xC3, 0xF5)) if n_bad else 0
     if head[:2] in (b"\xff\xfe", b"\xfe\xff") or (n_bad >= 8 and n_bad > n_good):
         raise not_utf8(place, first.start, first) from first
-    if head.count(b"\0") > len(head) // 100:
+    if _is_binary(head):
         raise UserError(f"{place} holds NUL characters; {_NOT_TEXT}")
+
+
+def _is_binary(data: bytes) -> bool:
+    return data.count(b"\0") > max(2, len(data) // 1000)  # of noise every 256th byte is one, of a text none
 
 
 def not_utf8(place: str, offset: int, error: UnicodeDecodeError, line: int | None = None) -> UserError:
@@ -142,7 +146,7 @@ def not_utf8(place: str, offset: int, error: UnicodeDecodeError, line: int | Non
     bad = error.object[error.start]
     if offset == 0 and error.object[:2] in (b"\xff\xfe", b"\xfe\xff"):
         encoding = "utf-16"
-    elif error.object.count(b"\0") > len(error.object) // 100:
+    elif _is_binary(error.object):
         return UserError(f"{place} is not UTF-8 (byte 0x{bad:02x} at offset {offset}); {_NOT_TEXT}")
     else:
         encoding = "latin1"

@@ -14,7 +14,9 @@ from xml.parsers import expat
 
 from jarvis_nano.corpus.documents import Document
 from jarvis_nano.corpus.sources.mediawiki.site import Site, read_site
+from jarvis_nano.corpus.sources.opening import HEAD
 from jarvis_nano.corpus.sources.source import Source
+from jarvis_nano.corpus.sources.text import refuse_other_encodings
 
 if TYPE_CHECKING:
     from jarvis_nano.corpus.sources.mediawiki.wikitext import Wikitext
@@ -71,21 +73,34 @@ def read_site_of(file: BinaryIO, place: str) -> Site:
 
 
 def _read_head(file: BinaryIO, source: Source) -> tuple[Site, bytes]:
-    """The site, and the bytes read beyond the head."""
+    """The site, and the bytes from the first page on. UserError where the file is in UTF-16 or another encoding."""
     head = b""
-    while _OPEN not in head and len(head) < _MAX_HEAD and (chunk := file.read(_CHUNK)):
+    while (begin := _first_page(head)) < 0 and len(head) < _MAX_HEAD and (chunk := file.read(_CHUNK)):
         head += chunk
-    envelope = _without_comments(head[: head.find(_OPEN)] if _OPEN in head else head[:_MAX_HEAD])
+    refuse_other_encodings(head[:HEAD], source.place)
+    held = head[max(begin, 0) :]
+    envelope = _without_comments(head[:begin] if begin >= 0 else head[:_MAX_HEAD])
     found = _LANGUAGE.search(envelope)
     language = found[1].decode() if found else "fr"
     begin, end = envelope.find(b"<siteinfo"), envelope.find(b"</siteinfo>")
     if begin < 0 or end < begin:
-        return Site(language), head
+        return Site(language), held
     try:
-        return read_site(envelope[begin:end] + b"</siteinfo>", language, source.place), head
+        return read_site(envelope[begin:end] + b"</siteinfo>", language, source.place), held
     except ValueError as error:  # a UserError, or a key that is no number
         source.damaged("", f"has a <siteinfo> that cannot be read ({error}); fetch the dump again")
-        return Site(language), head
+        return Site(language), held
+
+
+def _first_page(head: bytes) -> int:
+    """Where the first <page> begins that is not in a comment; -1 where there is none."""
+    page, comment = head.find(_OPEN), head.find(b"<!--")
+    while 0 <= comment < page:
+        after = head.find(b"-->", comment)
+        if after < 0:
+            return -1
+        page, comment = head.find(_OPEN, after), head.find(b"<!--", after)
+    return page
 
 
 def _without_comments(xml: bytes) -> bytes:

@@ -17,9 +17,11 @@ _EXTERNAL = re.compile(
 _BEHAVIOUR = re.compile(r"__[A-ZÀ-ÖØ-Þ_]{3,40}__")
 _SIGNATURE = re.compile(r"~{3,5}")
 _CONVERTER = re.compile(r"-\{(?!\{)(?:[^{}\n|;:]*[|:])?([^{}\n;]*)[^{}\n]*\}-")
-_SENTENCE = re.compile(r"(?<=[a-zà-ÿ0-9)»][a-zà-ÿ0-9)» ][.!?…]) +(?=[A-ZÀ-ÖØ-Þ«])")
+# Not after an abbreviation: « M. », « J.-C. »
+_SENTENCE = re.compile(rf"(?<=[a-zà-ÿ0-9)» {HOLE}][a-zà-ÿ0-9)» {HOLE}][.!?…]) +(?=[A-ZÀ-ÖØ-Þ«{HOLE}])")
 _TABLE_HEAD = re.compile(r"![ \t]*(?:scope|style|align|colspan|rowspan|class|width|data|[^!\n]*!!)")
 _MARKS = "*#:;"
+MAX_INDENT = 6  # levels of lists shown by indenting
 
 _SPACES = re.compile(r"[ \t]{2,}|\t")
 _EMPTY = re.compile(r" ?\([ ,;:/–-]++\)| \(\)")
@@ -114,6 +116,7 @@ class _Blocks:
         self.lines: list[str] = []  # of the block that grows
         self.running: list[str] = []  # lines that one paragraph runs over
         self.counters: dict[str, int] = {}
+        self.listing = False
 
     def end_line(self) -> None:
         if self.running:
@@ -125,6 +128,7 @@ class _Blocks:
         if self.lines:
             self.blocks.append((0, "\n".join(self.lines)))
             self.lines = []
+        self.listing = False
         if self.counters:
             self.counters = {}
 
@@ -147,18 +151,20 @@ class _Blocks:
             self.blocks.append((level, title))
 
     def item(self, line: str) -> None:
-        """A line of a list: `*` -> « - », `#` -> « 1. », `:` and `;` plain."""
+        """A line of a list: `*` -> « - », `#` -> « 1. », two spaces before them a level down; `:` and `;` plain."""
         self.end_line()
         content = line.lstrip(_MARKS + " \t") if line[0] in "*#" else line.lstrip(_MARKS)
         marks = line[: len(line) - len(line.lstrip(_MARKS))]
         if self.counters:
             self.counters = {key: n for key, n in self.counters.items() if marks.startswith(key)}
+        self.listing = True
+        indent = "  " * min(sum(mark in "*#" for mark in marks) - 1, MAX_INDENT)
         if marks[-1] == "#":
             number = self.counters.get(marks[:20], 0) + 1
-            if self.add(content, f"{number}. "):
+            if self.add(content, f"{indent}{number}. "):
                 self.counters[marks[:20]] = number
         else:
-            self.add(content, "- " if marks[-1] == "*" else "")
+            self.add(content, f"{indent}- " if marks[-1] == "*" else "")
 
     def read(self, line: str) -> None:
         first = line[:1]
@@ -181,7 +187,7 @@ class _Blocks:
             self.end_block()
             self.running = [line.lstrip("-")] if line.strip("- ") else []
         else:
-            if self.lines and not self.running and self.lines[-1][:2] == "- ":
+            if self.listing:
                 self.end_block()  # text after a list begins a paragraph
             self.running.append(line)
 

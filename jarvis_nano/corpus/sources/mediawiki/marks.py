@@ -13,14 +13,22 @@ _TO_DIGITS = str.maketrans("01234567", _DIGITS)
 _FROM_DIGITS = str.maketrans(_DIGITS, "01234567")
 _FORBIDDEN = re.compile("[\x00-\x08\x0b-\x1f]")
 
+# Several passes of str.replace are 20 times as fast as one of str.translate on text beyond Latin-1.
+_SPACES = (("\xa0", " "), ("\u202f", " "), ("\u2009", " "), ("\xad", ""), ("\u200b", ""), ("\ufeff", ""))
+
+
+def plain_spaces(text: str) -> str:
+    """The text with plain spaces for those that do not break, and without soft hyphens."""
+    for space, plain in _SPACES:
+        text = text.replace(space, plain)
+    return text
+
 
 def without_marks(text: str) -> str:
     """The text without control characters, carriage returns as line ends: what follows may use them."""
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    if any(mark in text for mark in (BREAK, HOLE, PIECE, *_DIGITS)):
-        text = _FORBIDDEN.sub("", text)
-    return text
+    return _FORBIDDEN.sub("", text) if _FORBIDDEN.search(text) else text
 
 
 class Pieces:
@@ -30,7 +38,7 @@ class Pieces:
         self._kept: list[str] = []
 
     def put(self, text: str) -> str:
-        self._kept.append(text)
+        self._kept.append(plain_spaces(text))
         return PIECE + format(len(self._kept) - 1, "o").translate(_TO_DIGITS)
 
     def restore(self, text: str) -> str:

@@ -10,9 +10,9 @@ STRAY, LINK, TEMPLATE, PARAMETER, TABLE = range(5)
 _MARK = re.compile(r"\[\[+|\]\]+|\{\{+|\}\}+|\{\||\|\}+")
 # Of an opening mark that nothing closes: the mark goes, with a name or target before its first bar on the same line.
 _UNCLOSED = {
-    TEMPLATE: re.compile(r"\{\{+(?:[^{}\[\]|\n]{0,80}\|)?"),
-    LINK: re.compile(r"\[\[(?:[^{}\[\]|\n]{0,200}\|)?"),
-    TABLE: re.compile(r"\{\|[^{}\[\]\n]*"),
+    TEMPLATE: re.compile(r"(?:[^{}\[\]|\n]{0,80}\|)?"),
+    LINK: re.compile(r"(?:[^{}\[\]|\n]{0,200}\|)?"),
+    TABLE: re.compile(r"[^{}\[\]\n]*"),
 }
 
 
@@ -23,12 +23,13 @@ class Span(NamedTuple):
 
 
 class _Open:
-    """An opening mark that waits: for a run of braces, `count` of them are left."""
+    """An opening mark that waits, `count` characters of it: closing braces take some of a run, from its right."""
 
-    __slots__ = ("count", "kind", "start")
+    __slots__ = ("count", "kind", "start", "whole")
 
     def __init__(self, kind: int, start: int, count: int) -> None:
         self.kind, self.start, self.count = kind, start, count
+        self.whole = True
 
 
 class _Pairing:
@@ -43,9 +44,10 @@ class _Pairing:
         self.waiting[kind] += 1
 
     def unclosed(self, mark: _Open) -> None:
-        found = _UNCLOSED[mark.kind].match(self.text, mark.start)
-        assert found is not None
-        self.spans.append(Span(mark.start, found.end(), STRAY))
+        end = mark.start + mark.count
+        if mark.whole and (name := _UNCLOSED[mark.kind].match(self.text, end)):
+            end = name.end()
+        self.spans.append(Span(mark.start, end, STRAY))
 
     def pop_to(self, kind: int) -> _Open:
         """The innermost open mark of a kind; those within it are never closed."""
@@ -70,6 +72,7 @@ class _Pairing:
             start, count = start + taken, count - taken
             self.spans.append(Span(begin, start, PARAMETER if taken == 3 else TEMPLATE))
             mark.count -= taken
+            mark.whole = False
             if mark.count < 2:  # a single brace is text
                 self.stack.pop()
                 self.waiting[TEMPLATE] -= 1
@@ -94,10 +97,10 @@ class _Pairing:
         """`{{{!}}`, `{{(!}}` open and `{{!}}}`, `{{!)}}` close a table inside a template; 0 where it is none."""
         text, start = self.text, end - count
         if count == 3 and text.startswith("!}}", end) and self.begins_line(start, " \t:*#;"):
-            self.push(TABLE, start)
+            self.push(TABLE, start, 6)
             return end + 3
         if count == 2 and text.startswith("(!}}", end):
-            self.push(TABLE, start)
+            self.push(TABLE, start, 6)
             return end + 4
         if count == 2 and self.waiting[TABLE]:
             if text.startswith("!)}}", end):

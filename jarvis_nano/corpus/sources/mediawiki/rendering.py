@@ -134,7 +134,7 @@ class _Page:
             return values[1] if len(values) > 1 else ""
         self.at += 1
         self.skip_within(span)
-        return "\n" if kind == TABLE else ""
+        return "\n\n" if kind == TABLE else ""
 
     def values(self, start: int, end: int, depth: int) -> list[str]:
         """The rendered values between the bars of start..end, names and signs of equality included."""

@@ -75,7 +75,7 @@ class _Tags:
     def container(self, name: str, end: int) -> tuple[str, int]:
         """What stands for <name …>…</name>, and where the text goes on; an open one leaves its content as text."""
         if name == "table":
-            return "\n", self.past_table(end)
+            return "\n\n", self.past_table(end)
         found = self.closing(name, end)
         if found is None:
             return "", end
@@ -94,7 +94,7 @@ class _Tags:
         if name == "poem":
             return BREAK.join(tags_rendered(content.strip("\n"), self.pieces).split("\n"))
         if name in _CODE:  # a listing is a box, a word of code is text
-            return "" if "\n" in content.strip() else self.pieces.put(content.strip())
+            return "\n\n" if "\n" in content else self.pieces.put(content.strip())
         text = decode(content)
         if name == "pre":
             return f"\n\n{self.pieces.put(text.strip(chr(10)))}\n\n" if text.strip() else "\n\n"

@@ -29,7 +29,7 @@ DROPPED_PREFIXES = (
 
 # Values kept elsewhere (data modules, Wikidata, today's date): the sentence that needs one goes.
 UNKNOWN_VALUES = ("population ", "epci-", "données/", "wikidata", "âge", "age", "nombre de jours", "ancienneté", "durée depuis",
-                  "nombre d'années", "temps écoulé", "années depuis", "date actuelle", "aujourd'hui")  # fmt: skip
+                  "nombre d'années", "temps écoulé", "années depuis", "date actuelle", "aujourd'hui", "lien par élément")  # fmt: skip
 
 DROPPED = tuple(
     name.strip()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from jarvis_nano.corpus.sources.mediawiki.parameters import Arguments, first
 
 # ISO and IOC codes of three letters, and the two-letter ones that templates use
@@ -31,7 +29,7 @@ COUNTRIES = dict(
         "VAT=Vatican SAU=Arabie_saoudite KSA=Arabie_saoudite LBY=Libye MTN=Mauritanie NIG=Niger NER=Niger RDC=République_démocratique_du_Congo"
     ).split()
 )
-_CODE = re.compile(r"[A-Z]{2,3}")
+_NAMES = frozenset(name.replace("_", " ") for name in COUNTRIES.values())
 
 
 def country(code: str) -> str:
@@ -39,8 +37,9 @@ def country(code: str) -> str:
     return COUNTRIES.get(code, code).replace("_", " ")
 
 
-def known_code(name: str) -> bool:
-    return bool(_CODE.fullmatch(name)) and name in COUNTRIES
+def known(name: str) -> bool:
+    """Whether {{name}} is a country's own template, by its code or its name: {{FRA}}, {{Pays-Bas}}."""
+    return name in COUNTRIES or name in _NAMES
 
 
 def flagged(arguments: Arguments) -> str:

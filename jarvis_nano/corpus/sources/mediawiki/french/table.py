@@ -26,7 +26,7 @@ phonétique; prononciation API | [[{1}]]
 # Marks of doubt: the text that they hang on
 refnec; référence nécessaire; ref nécessaire; référence souhaitée; refsou; référence à confirmer; référence insuffisante; référence incomplète; référence non conforme; référence obsolète; référence à vérifier; vérification siècle; source insuffisante; source à préciser; à sourcer passage; passage non sourcé; passage promotionnel; passage évasif; quand; qui; quoi; lequel; laquelle; lesquels; lesquelles; pourquoi; où; comment; combien; par qui; selon qui; quel; quelle; quels; quelles; pas clair; pas clair passage; passage à actualiser; formulation; style; incompréhensible; interprétation personnelle; travaux inédits passage; pertinence; pertinence passage; citation nécessaire passage; préciser; à préciser; non neutre passage; passage non neutre; douteux; vérifier; lien à préciser; contradiction; c'est-à-dire; détail; hagiographie passage; anecdote | {texte/1}
 # Typography
-' ; '- ; ’ | '
+' ; '- ; ’ | &#39;
 = | =
 ! | |
 ! - ; !- | |-
@@ -248,7 +248,7 @@ def find(name: str) -> tuple[bool, Rule | None]:
         return True, table[name]
     if rule := centuries.by_name(name):
         return True, rule
-    if places.known_code(name):
+    if places.known(name):
         return True, lambda arguments: places.country(name)
     lower = name.lower()
     if lower.startswith(UNKNOWN_VALUES):

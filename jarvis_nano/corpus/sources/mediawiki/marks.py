@@ -8,6 +8,7 @@ BREAK = "\x0e"  # a line end that stays one: <br>, the lines of a poem
 HOLE = "\x0f"  # a value that this reader cannot know (Wikidata, today's date): its sentence goes
 PIECE = "\x10"  # begins the number of a piece kept from all rules: a formula, <nowiki>
 _DIGITS = "\x01\x02\x03\x04\x05\x06\x07\x08"
+_USED = (BREAK, HOLE, PIECE, *_DIGITS)
 _NUMBERED = re.compile(f"{PIECE}([{_DIGITS}]+)")
 _TO_DIGITS = str.maketrans("01234567", _DIGITS)
 _FROM_DIGITS = str.maketrans(_DIGITS, "01234567")
@@ -25,10 +26,12 @@ def plain_spaces(text: str) -> str:
 
 
 def without_marks(text: str) -> str:
-    """The text without control characters, carriage returns as line ends: what follows may use them."""
+    """The text with "\\n" as its line ends, and without control characters where it holds any that are used here."""
     if "\r" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n")
-    return _FORBIDDEN.sub("", text) if _FORBIDDEN.search(text) else text
+    if any(mark in text for mark in _USED):  # eleven searches of one character: a seventh of one for a class of them
+        text = _FORBIDDEN.sub("", text)
+    return text
 
 
 class Pieces:

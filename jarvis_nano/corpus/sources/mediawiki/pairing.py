@@ -14,6 +14,7 @@ _UNCLOSED = {
     LINK: re.compile(r"(?:[^{}\[\]|\n]{0,200}\|)?"),
     TABLE: re.compile(r"[^{}\[\]\n]*"),
 }
+_CLOSES = {TEMPLATE: "}", LINK: "]"}
 
 
 class Span(NamedTuple):
@@ -43,6 +44,11 @@ class _Pairing:
         self.stack.append(_Open(kind, start, count))
         self.waiting[kind] += 1
 
+    def take(self) -> _Open:
+        mark = self.stack.pop()
+        self.waiting[mark.kind] -= 1
+        return mark
+
     def unclosed(self, mark: _Open) -> None:
         end = mark.start + mark.count
         if mark.whole and (name := _UNCLOSED[mark.kind].match(self.text, end)):
@@ -52,15 +58,12 @@ class _Pairing:
     def pop_to(self, kind: int) -> _Open:
         """The innermost open mark of a kind; those within it are never closed."""
         while self.stack[-1].kind != kind:
-            mark = self.stack.pop()
-            self.waiting[mark.kind] -= 1
-            self.unclosed(mark)
+            self.unclosed(self.take())
         return self.stack[-1]
 
     def close(self, kind: int, end: int) -> None:
         mark = self.pop_to(kind)
-        self.stack.pop()
-        self.waiting[kind] -= 1
+        self.take()
         self.spans.append(Span(mark.start, end, kind))
 
     def braces(self, start: int, count: int) -> None:
@@ -74,8 +77,7 @@ class _Pairing:
             mark.count -= taken
             mark.whole = False
             if mark.count < 2:  # a single brace is text
-                self.stack.pop()
-                self.waiting[TEMPLATE] -= 1
+                self.take()
         if count >= 2:
             self.spans.append(Span(start, start + count, STRAY))
 
@@ -119,6 +121,7 @@ def pair(text: str) -> list[Span]:
     between them count as never closed. Time and memory are linear in the length of the text.
     """
     pairing = _Pairing(text)
+    spans = pairing.spans
     skip = 0
     for mark in _MARK.finditer(text):
         start, end = mark.span()
@@ -127,14 +130,18 @@ def pair(text: str) -> list[Span]:
             if end - start < 2:
                 continue
         sign = text[start]
-        if sign == "[":
+        top = pairing.stack[-1] if pairing.stack else None
+        if top and end - start == top.count == 2 and sign == _CLOSES.get(top.kind):  # nearly all of them
+            pairing.take()
+            spans.append(Span(top.start, end, top.kind))
+        elif sign == "[":
             pairing.push(LINK, end - 2)
         elif sign == "]":
             while end - start >= 2 and pairing.waiting[LINK]:
                 pairing.close(LINK, start + 2)
                 start += 2
             if end - start >= 2:
-                pairing.spans.append(Span(start, end, STRAY))
+                spans.append(Span(start, end, STRAY))
         elif sign == "}":
             pairing.braces(start, end - start)
         elif sign == "|":
@@ -148,5 +155,5 @@ def pair(text: str) -> list[Span]:
             pairing.push(TEMPLATE, start, end - start)
     for left in pairing.stack:
         pairing.unclosed(left)
-    pairing.spans.sort()
-    return pairing.spans
+    spans.sort()
+    return spans

@@ -45,6 +45,12 @@ def _plural(values: list[str]) -> str:
     return _at(values, 2) or _at(values, 1) if many else _at(values, 1)
 
 
+def _width(values: list[str]) -> int:
+    """The second value as a width, at most 100: a page must not ask for a gigabyte of zeros."""
+    text = _at(values, 1)
+    return min(int(text), 100) if text.isascii() and text.isdigit() and len(text) < 9 else 0
+
+
 FUNCTIONS: dict[str, Callable[[list[str]], str]] = {
     "#if": lambda v: _at(v, 1 if _at(v, 0) else 2),
     "#ifeq": _ifeq,
@@ -70,27 +76,32 @@ FUNCTIONS: dict[str, Callable[[list[str]], str]] = {
     "ucfirst": lambda v: _at(v, 0)[:1].upper() + _at(v, 0)[1:],
     "plural": _plural,
     "grammar": lambda v: _at(v, 1),
-    "padleft": lambda v: _at(v, 0).rjust(min(int(_at(v, 1)), 100) if _at(v, 1).isdecimal() else 0, (_at(v, 2) or "0")[0]),
-    "padright": lambda v: _at(v, 0).ljust(min(int(_at(v, 1)), 100) if _at(v, 1).isdecimal() else 0, (_at(v, 2) or "0")[0]),
+    "padleft": lambda v: _at(v, 0).rjust(_width(v), (_at(v, 2) or "0")[0]),
+    "padright": lambda v: _at(v, 0).ljust(_width(v), (_at(v, 2) or "0")[0]),
     "nowrap": lambda v: _at(v, 0),
     "int": lambda v: "",
 }  # fmt: skip
 
+_SILENT_WORDS = (
+    "defaultsort clédetri clef_de_tri displaytitle afficher_titre titre_affiché fullurl canonicalurl localurl "
+    "urlencode anchorencode filepath ns nse #lst #lsth #section #related #widget #babel toc notoc"
+)
 # {{DEFAULTSORT:…}} and its kin, in English and French: they show nothing.
-_SILENT = frozenset(
-    "defaultsort clédetri clef_de_tri displaytitle afficher_titre titre_affiché fullurl canonicalurl localurl urlencode "
-    "anchorencode filepath ns nse #lst #lsth #section #related #widget #babel toc notoc".split()
+_SILENT = frozenset(_SILENT_WORDS.split())
+_UNKNOWABLE_WORDS = (
+    "CURRENTYEAR CURRENTMONTH CURRENTMONTHNAME CURRENTDAY CURRENTDAY2 CURRENTTIME CURRENTHOUR CURRENTWEEK "
+    "CURRENTDOW CURRENTDAYNAME CURRENTTIMESTAMP LOCALYEAR LOCALMONTH LOCALMONTHNAME LOCALDAY LOCALTIME "
+    "NUMBEROFARTICLES NUMBEROFUSERS NUMBEROFPAGES NUMBEROFFILES NUMBEROFEDITS NUMBEROFACTIVEUSERS "
+    "NUMBEROFADMINS REVISIONYEAR REVISIONID REVISIONTIMESTAMP CURRENTMONTHABBREV CURRENTMONTHNAMEGEN "
+    "ANNÉEACTUELLE MOISACTUEL JOURACTUEL NOMBREARTICLES"
 )
 # Their value changes by the day or by the wiki.
-_UNKNOWABLE = frozenset(
-    "CURRENTYEAR CURRENTMONTH CURRENTMONTHNAME CURRENTDAY CURRENTDAY2 CURRENTTIME CURRENTHOUR CURRENTWEEK CURRENTDOW "
-    "CURRENTDAYNAME CURRENTTIMESTAMP LOCALYEAR LOCALMONTH LOCALMONTHNAME LOCALDAY LOCALTIME NUMBEROFARTICLES "
-    "NUMBEROFUSERS NUMBEROFPAGES NUMBEROFFILES NUMBEROFEDITS NUMBEROFACTIVEUSERS NUMBEROFADMINS REVISIONYEAR "
-    "REVISIONID REVISIONTIMESTAMP CURRENTMONTHABBREV CURRENTMONTHNAMEGEN ANNÉEACTUELLE MOISACTUEL JOURACTUEL "
-    "NOMBREARTICLES".split()
+_UNKNOWABLE = frozenset(_UNKNOWABLE_WORDS.split())
+_TITLE_WORDS = (
+    "PAGENAME FULLPAGENAME BASEPAGENAME SUBPAGENAME ROOTPAGENAME ARTICLEPAGENAME SUBJECTPAGENAME NOMPAGE "
+    "NOMPAGECOMPLET PAGENAMEE FULLPAGENAMEE SUBJECTSPACE"
 )
-_TITLES = frozenset("PAGENAME FULLPAGENAME BASEPAGENAME SUBPAGENAME ROOTPAGENAME ARTICLEPAGENAME SUBJECTPAGENAME NOMPAGE "
-                    "NOMPAGECOMPLET PAGENAMEE FULLPAGENAMEE SUBJECTSPACE".split())  # fmt: skip
+_TITLES = frozenset(_TITLE_WORDS.split())  # fmt: skip
 
 
 def silent(name: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from jarvis_nano.corpus.sources.mediawiki.entities import decode
 from jarvis_nano.corpus.sources.mediawiki.marks import BREAK, HOLE, PIECE
@@ -17,9 +18,13 @@ _EXTERNAL = re.compile(
 _BEHAVIOUR = re.compile(r"__[A-ZÀ-ÖØ-Þ_]{3,40}__")
 _SIGNATURE = re.compile(r"~{3,5}")
 _CONVERTER = re.compile(r"-\{(?!\{)(?:[^{}\n|;:]*[|:])?([^{}\n;]*)[^{}\n]*\}-")
-_SENTENCE = re.compile(r"(?<=[a-zà-ÿ0-9)»][a-zà-ÿ0-9)» ][.!?…]) +(?=[A-ZÀ-ÖØ-Þ«])")
+# Not after an abbreviation: « M. », « J.-C. »
+_SENTENCE = re.compile(rf"(?<=[a-zà-ÿ0-9)» {HOLE}][a-zà-ÿ0-9)» {HOLE}][.!?…]) +(?=[A-ZÀ-ÖØ-Þ«{HOLE}])")
 _TABLE_HEAD = re.compile(r"![ \t]*(?:scope|style|align|colspan|rowspan|class|width|data|[^!\n]*!!)")
+_WORD = re.compile(rf"[^\W_]|{PIECE}")
+_LEADERS = frozenset(" \t,;.)")
 _MARKS = "*#:;"
+MAX_INDENT = 6  # levels of lists shown by indenting
 
 _SPACES = re.compile(r"[ \t]{2,}|\t")
 _EMPTY = re.compile(r" ?\([ ,;:/–-]++\)| \(\)")
@@ -27,6 +32,7 @@ _OPENED = re.compile(r"\([ ,;:]++(?=[^)])")
 _CLOSED = re.compile(r"(?<![ ,;])[ ,;]++\)")
 _COMMAS = re.compile(r" ?,(?: ?,)++")
 _BEFORE = re.compile(r" (?=,(?!\d)|\.(?=[\s)»]|$))")
+_LEADING = re.compile(r"^(?:[ \t,;)]|\.[ \t])+")  # what stood after something that is gone
 _STOPS = re.compile(r"(?<=[A-Za-z])\.\.(?!\.)")  # « av. J.-C.. »
 _QUOTES = re.compile(r" ?(?:« ?»|“ ?”)")
 _SUSPECTS = ("  ", "\t", " ,", " .", "( ", " )", "()", "(,", "(;", "(:", ",,", ",)", ";)", "« »", "«»", "“”")
@@ -68,52 +74,73 @@ def _without_holes(line: str) -> str:
     return " ".join(sentence for sentence in _SENTENCE.split(line) if HOLE not in sentence)
 
 
-def tidied(line: str) -> str:
-    """The line with entities decoded, links of the web by their labels, and no traces of what was taken out."""
-    if HOLE in line:
-        line = _without_holes(line)
-    if "[" in line and ("//" in line or "mailto:" in line):
-        line = _EXTERNAL.sub(lambda link: link[1] or "", line)
-    if "&" in line:
-        line = decode(line)
-    if "__" in line:
-        line = _BEHAVIOUR.sub("", line)
-    if "~~~" in line:
-        line = _SIGNATURE.sub("", line)
-    if "-{" in line:
-        line = _CONVERTER.sub(r"\1", line)
-    for mark in ("{{", "}}", "[[", "]]", "''"):
-        while mark in line:  # two single braces that came to stand side by side
-            line = line.replace(mark, "")
-    if ".." in line:
-        line = _STOPS.sub(".", line)
-    if any(suspect in line for suspect in _SUSPECTS):
-        line = _spaced(line)
-    return line.strip(" \t").lstrip(",;) ") if line[:1] in " \t,;)" else line.rstrip(" \t")
+def _with_labels(line: str) -> str:
+    return _EXTERNAL.sub(lambda link: link[1] or "", line) if "[" in line else line
+
+
+# What to do with a line that holds this; in this order.
+_STEPS: tuple[tuple[str, Callable[[str], str]], ...] = (
+    (HOLE, _without_holes),
+    ("//", _with_labels),
+    ("mailto:", _with_labels),
+    ("&", decode),
+    ("__", lambda line: _BEHAVIOUR.sub("", line)),
+    ("~~~", lambda line: _SIGNATURE.sub("", line)),
+    ("-{", lambda line: _CONVERTER.sub(r"\1", line)),
+    ("..", lambda line: _STOPS.sub(".", line)),
+)
+_REMOVING = (HOLE, "//", "mailto:", "&", "__", "~~~", "-{", BREAK)  # steps after which any suspect may stand
 
 
 def _spaced(line: str) -> str:
+    """Empty brackets and quotes gone, one space between words and none before a comma or at a bracket's inside."""
     line = _SPACES.sub(" ", line)
-    line = _QUOTES.sub("", line)
-    line = _EMPTY.sub("", line)
-    line = _CLOSED.sub(")", _OPENED.sub("(", line))
-    line = _EMPTY.sub("", line)
+    if "« " in line or "“" in line or "«»" in line:
+        line = _QUOTES.sub("", line)
+    if "(" in line:
+        line = _CLOSED.sub(")", _OPENED.sub("(", _EMPTY.sub("", line)))
+        line = _EMPTY.sub("", line)
     line = _COMMAS.sub(",", line)
     return _SPACES.sub(" ", _BEFORE.sub("", line))
 
 
+class _Tidier:
+    """Finishes lines. What the whole page does not hold is not looked for in its lines."""
+
+    def __init__(self, page: str) -> None:
+        self.steps = [(mark, step) for mark, step in _STEPS if mark in page]
+        everything = any(mark in page for mark in _REMOVING)
+        # "  " and " ," arise where lines are run together
+        self.suspects = [mark for mark in _SUSPECTS if everything or mark[0] == " " or mark in page]
+
+    def __call__(self, line: str) -> str:
+        """The line with entities decoded, links of the web by their labels, no traces of what was taken out."""
+        for mark, step in self.steps:
+            if mark in line:
+                line = step(line)
+        for suspect in self.suspects:
+            if suspect in line:
+                line = _spaced(line)
+                break
+        if line[:1] in _LEADERS:
+            line = _LEADING.sub("", line, count=1)
+        return line.rstrip(" \t")
+
+
 def _says_something(text: str) -> bool:
-    return PIECE in text or any(character.isalnum() for character in text[:200]) or len(text) > 200
+    return _WORD.search(text) is not None
 
 
 class _Blocks:
     """Paragraphs in the making; a heading is a block with its level, text has level 0."""
 
-    def __init__(self) -> None:
+    def __init__(self, tidied: _Tidier) -> None:
+        self.tidied = tidied
         self.blocks: list[tuple[int, str]] = []
         self.lines: list[str] = []  # of the block that grows
         self.running: list[str] = []  # lines that one paragraph runs over
         self.counters: dict[str, int] = {}
+        self.listing = False
 
     def end_line(self) -> None:
         if self.running:
@@ -125,16 +152,17 @@ class _Blocks:
         if self.lines:
             self.blocks.append((0, "\n".join(self.lines)))
             self.lines = []
+        self.listing = False
         if self.counters:
             self.counters = {}
 
     def add(self, line: str, mark: str = "") -> bool:
         """A line of the block with its mark; False where nothing is left of it."""
         if BREAK in line:
-            parts = [part for part in map(tidied, line.split(BREAK)) if _says_something(part)]
+            parts = [part for part in map(self.tidied, line.split(BREAK)) if _says_something(part)]
             line = "\n".join(parts)
         else:
-            line = tidied(line)
+            line = self.tidied(line)
         if not _says_something(line):
             return False
         self.lines.append(mark + line)
@@ -142,23 +170,25 @@ class _Blocks:
 
     def heading(self, level: int, title: str) -> None:
         self.end_block()
-        title = tidied(title.replace(BREAK, " "))
+        title = self.tidied(title.replace(BREAK, " "))
         if _says_something(title):
             self.blocks.append((level, title))
 
     def item(self, line: str) -> None:
-        """A line of a list: `*` -> « - », `#` -> « 1. », `:` and `;` plain."""
+        """A line of a list: `*` -> « - », `#` -> « 1. », two spaces before them a level down; `:` and `;` plain."""
         self.end_line()
         content = line.lstrip(_MARKS + " \t") if line[0] in "*#" else line.lstrip(_MARKS)
         marks = line[: len(line) - len(line.lstrip(_MARKS))]
         if self.counters:
             self.counters = {key: n for key, n in self.counters.items() if marks.startswith(key)}
+        self.listing = True
+        indent = "  " * min(sum(mark in "*#" for mark in marks) - 1, MAX_INDENT)
         if marks[-1] == "#":
             number = self.counters.get(marks[:20], 0) + 1
-            if self.add(content, f"{number}. "):
+            if self.add(content, f"{indent}{number}. "):
                 self.counters[marks[:20]] = number
         else:
-            self.add(content, "- " if marks[-1] == "*" else "")
+            self.add(content, f"{indent}- " if marks[-1] == "*" else "")
 
     def read(self, line: str) -> None:
         first = line[:1]
@@ -181,7 +211,7 @@ class _Blocks:
             self.end_block()
             self.running = [line.lstrip("-")] if line.strip("- ") else []
         else:
-            if self.lines and not self.running and self.lines[-1][:2] == "- ":
+            if self.listing:
                 self.end_block()  # text after a list begins a paragraph
             self.running.append(line)
 
@@ -199,7 +229,11 @@ class _Blocks:
 
 def paragraphs(text: str) -> str:
     """Rendered wikitext as plain paragraphs, lists a line an item. Lines that follow each other run together."""
-    blocks = _Blocks()
+    blocks = _Blocks(_Tidier(text))
     for line in text.split("\n"):
         blocks.read(line)
-    return blocks.text()
+    text = blocks.text()
+    for mark in ("{{", "}}", "[[", "]]", "''"):
+        while mark in text:  # single ones that came to stand side by side
+            text = text.replace(mark, "")
+    return text

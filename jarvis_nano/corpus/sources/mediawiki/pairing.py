@@ -10,10 +10,11 @@ STRAY, LINK, TEMPLATE, PARAMETER, TABLE = range(5)
 _MARK = re.compile(r"\[\[+|\]\]+|\{\{+|\}\}+|\{\||\|\}+")
 # Of an opening mark that nothing closes: the mark goes, with a name or target before its first bar on the same line.
 _UNCLOSED = {
-    TEMPLATE: re.compile(r"\{\{+(?:[^{}\[\]|\n]{0,80}\|)?"),
-    LINK: re.compile(r"\[\[(?:[^{}\[\]|\n]{0,200}\|)?"),
-    TABLE: re.compile(r"\{\|[^{}\[\]\n]*"),
+    TEMPLATE: re.compile(r"(?:[^{}\[\]|\n]{0,80}\|)?"),
+    LINK: re.compile(r"(?:[^{}\[\]|\n]{0,200}\|)?"),
+    TABLE: re.compile(r"[^{}\[\]\n]*"),
 }
+_CLOSES = {TEMPLATE: "}", LINK: "]"}
 
 
 class Span(NamedTuple):
@@ -23,12 +24,13 @@ class Span(NamedTuple):
 
 
 class _Open:
-    """An opening mark that waits: for a run of braces, `count` of them are left."""
+    """An opening mark that waits, `count` characters of it: closing braces take some of a run, from its right."""
 
-    __slots__ = ("count", "kind", "start")
+    __slots__ = ("count", "kind", "start", "whole")
 
     def __init__(self, kind: int, start: int, count: int) -> None:
         self.kind, self.start, self.count = kind, start, count
+        self.whole = True
 
 
 class _Pairing:
@@ -42,23 +44,26 @@ class _Pairing:
         self.stack.append(_Open(kind, start, count))
         self.waiting[kind] += 1
 
+    def take(self) -> _Open:
+        mark = self.stack.pop()
+        self.waiting[mark.kind] -= 1
+        return mark
+
     def unclosed(self, mark: _Open) -> None:
-        found = _UNCLOSED[mark.kind].match(self.text, mark.start)
-        assert found is not None
-        self.spans.append(Span(mark.start, found.end(), STRAY))
+        end = mark.start + mark.count
+        if mark.whole and (name := _UNCLOSED[mark.kind].match(self.text, end)):
+            end = name.end()
+        self.spans.append(Span(mark.start, end, STRAY))
 
     def pop_to(self, kind: int) -> _Open:
         """The innermost open mark of a kind; those within it are never closed."""
         while self.stack[-1].kind != kind:
-            mark = self.stack.pop()
-            self.waiting[mark.kind] -= 1
-            self.unclosed(mark)
+            self.unclosed(self.take())
         return self.stack[-1]
 
     def close(self, kind: int, end: int) -> None:
         mark = self.pop_to(kind)
-        self.stack.pop()
-        self.waiting[kind] -= 1
+        self.take()
         self.spans.append(Span(mark.start, end, kind))
 
     def braces(self, start: int, count: int) -> None:
@@ -70,9 +75,9 @@ class _Pairing:
             start, count = start + taken, count - taken
             self.spans.append(Span(begin, start, PARAMETER if taken == 3 else TEMPLATE))
             mark.count -= taken
+            mark.whole = False
             if mark.count < 2:  # a single brace is text
-                self.stack.pop()
-                self.waiting[TEMPLATE] -= 1
+                self.take()
         if count >= 2:
             self.spans.append(Span(start, start + count, STRAY))
 
@@ -94,10 +99,10 @@ class _Pairing:
         """`{{{!}}`, `{{(!}}` open and `{{!}}}`, `{{!)}}` close a table inside a template; 0 where it is none."""
         text, start = self.text, end - count
         if count == 3 and text.startswith("!}}", end) and self.begins_line(start, " \t:*#;"):
-            self.push(TABLE, start)
+            self.push(TABLE, start, 6)
             return end + 3
         if count == 2 and text.startswith("(!}}", end):
-            self.push(TABLE, start)
+            self.push(TABLE, start, 6)
             return end + 4
         if count == 2 and self.waiting[TABLE]:
             if text.startswith("!)}}", end):
@@ -116,6 +121,7 @@ def pair(text: str) -> list[Span]:
     between them count as never closed. Time and memory are linear in the length of the text.
     """
     pairing = _Pairing(text)
+    spans = pairing.spans
     skip = 0
     for mark in _MARK.finditer(text):
         start, end = mark.span()
@@ -124,14 +130,18 @@ def pair(text: str) -> list[Span]:
             if end - start < 2:
                 continue
         sign = text[start]
-        if sign == "[":
+        top = pairing.stack[-1] if pairing.stack else None
+        if top and end - start == top.count == 2 and sign == _CLOSES.get(top.kind):  # nearly all of them
+            pairing.take()
+            spans.append(Span(top.start, end, top.kind))
+        elif sign == "[":
             pairing.push(LINK, end - 2)
         elif sign == "]":
             while end - start >= 2 and pairing.waiting[LINK]:
                 pairing.close(LINK, start + 2)
                 start += 2
             if end - start >= 2:
-                pairing.spans.append(Span(start, end, STRAY))
+                spans.append(Span(start, end, STRAY))
         elif sign == "}":
             pairing.braces(start, end - start)
         elif sign == "|":
@@ -145,5 +155,5 @@ def pair(text: str) -> list[Span]:
             pairing.push(TEMPLATE, start, end - start)
     for left in pairing.stack:
         pairing.unclosed(left)
-    pairing.spans.sort()
-    return pairing.spans
+    spans.sort()
+    return spans

@@ -83,10 +83,16 @@ def compile_pattern(pattern: str) -> Pattern:
 def parse_rules(text: str, place: str) -> Iterator[tuple[list[str], str]]:
     """(names, pattern) of each line `name; other name | pattern`. UserError names the line of a fault.
 
-    A line that begins with # is a comment. An empty pattern drops the template.
+    A line that begins with # is a comment; names that end with ; go on in the next line. An empty pattern drops the
+    template.
     """
-    for number, line in enumerate(text.splitlines(), 1):
-        line = line.strip()
+    begun = ""
+    for number, line in enumerate([*text.splitlines(), ""], 1):
+        line = f"{begun} {line.strip()}".strip()
+        begun = ""
+        if line.endswith(";") and "|" not in line and number <= text.count("\n"):
+            begun = line
+            continue
         if not line or line.startswith("#"):
             continue
         left, bar, pattern = line.partition("|")

@@ -15,7 +15,8 @@ from jarvis_nano.corpus.sources.mediawiki.functions import FUNCTIONS, magic_word
 from jarvis_nano.corpus.sources.mediawiki.marks import HOLE
 from jarvis_nano.corpus.sources.mediawiki.pairing import LINK, PARAMETER, TABLE, TEMPLATE, Span, pair
 from jarvis_nano.corpus.sources.mediawiki.parameters import Arguments, first
-from jarvis_nano.corpus.sources.mediawiki.site import CATEGORY, FILE, TEMPLATE as TEMPLATES, Site
+from jarvis_nano.corpus.sources.mediawiki.site import CATEGORY, FILE, Site
+from jarvis_nano.corpus.sources.mediawiki.site import TEMPLATE as TEMPLATES
 
 MAX_DEPTH = 40  # of constructs within each other, as in MediaWiki; what lies deeper goes
 MAX_REMEMBERED = 50_000  # rendered templates, names and links kept in memory: some 20 MB at most
@@ -23,25 +24,29 @@ MAX_EXAMPLE = 120  # characters of an unknown template's example
 
 # Most links hold no mark and no colon: they are resolved before anything is paired.
 _PLAIN_LINK = re.compile(r"\[\[(?:[^\[\]{}|:\n]*+\|([^\[\]{}|\n=]++)|([^\[\]{}|\n=:#]++))\]\]")
-_WIKIS = frozenset(languages.NAMES) | frozenset(
-    "simple ast az ba bar be-x-old be-tarask ceb ckb cv diq ext fa fo frr fur hsb ht ia ie io jbo jv kk kv ky lmo lij "
-    "mzn nap nds nds-nl new ps pms pnb qu rm rue sah se sh si so su szl tg tk tl tt ug vec vls vo war xal yo zea "
-    "zh-min-nan zh-yue zh-classical roa-rup roa-tara bat-smg fiu-vro map-bms crh arz an am as ab ace ay bcl bjn bm ca".split()
-)  # wikis of other languages, as in [[en:Title]]
-_SISTERS = frozenset("wikt s q b n v w c m d species commons wikisource wiktionary wikipedia".split())
+_WIKI_CODES = (
+    "simple ast az ba bar be-x-old be-tarask ceb ckb cv diq ext fa fo frr fur hsb ht ia ie io jbo jv kk kv ky "
+    "lmo lij mzn nap nds nds-nl new ps pms pnb qu rm rue sah se sh si so su szl tg tk tl tt ug vec vls vo war "
+    "xal yo zea zh-min-nan zh-yue zh-classical roa-rup roa-tara bat-smg fiu-vro map-bms crh arz an am as ab "
+    "ace ay bcl bjn bm ca"
+)
+_WIKIS = frozenset(languages.NAMES) | frozenset(_WIKI_CODES.split())  # wikis of other languages, as in [[en:Title]]
+_SISTER_CODES = "wikt s q b n v w c m d species commons wikisource wiktionary wikipedia"
+_SISTERS = frozenset(_SISTER_CODES.split())
 _PARENTHESIS = re.compile(r" ?\([^()]*\)$|, .*$")
 _LANGUAGE_CODE = re.compile(r"[a-z]{2,3}(?:-[A-Za-z]{2,8})?")
 _NAME_PREFIX = re.compile(r"(?:subst|safesubst|msg|msgnw|raw)\s*:\s*", re.IGNORECASE)
 # {{Charles VII}}, {{Afrique du Sud}}: a proper name, with capitals but for its particles
 _SPOKEN_NAME = re.compile(
-    r"(?=.{4,40}$)[A-ZÀ-ÖØ-ÞŒ][\w'’.-]*+(?:[ -](?:(?:d'|l')?[A-ZÀ-ÖØ-ÞŒ][\w'’.]*+|de|du|des|la|le|les|et|en|sur|von|van))*+"
+    r"(?=.{4,40}$)[A-ZÀ-ÖØ-ÞŒ][\w'’.-]*+"
+    r"(?:[ -](?:(?:d'|l')?[A-ZÀ-ÖØ-ÞŒ][\w'’.]*+|de|du|des|la|le|les|et|en|sur|von|van))*+"
 )
 
 _Found = tuple[str, bool, "table.Rule | None"]
 
 
 class Renderer:
-    """Renders pages; remembers templates met before. `unknown` counts the names without a rule, `examples` shows one."""
+    """Renders pages; remembers templates met before. `unknown` counts names without a rule, `examples` shows a use."""
 
     def __init__(self, site: Site, rules: Mapping[str, table.Rule | None]) -> None:
         self.site, self.rules = site, rules
@@ -51,7 +56,7 @@ class Renderer:
         self._found: dict[str, _Found] = {}
 
     def render(self, text: str, title: str) -> str:
-        text = _PLAIN_LINK.sub(r"\1\2", text)
+        text = "".join(filter(None, _PLAIN_LINK.split(text)))  # split gives text, label, target, text…
         return _Page(self, text, title).all() if _has_marks(text) else text
 
     def find(self, raw: str) -> _Found:
@@ -66,7 +71,7 @@ class Renderer:
 
     def _look_up(self, raw: str) -> _Found:
         name = _NAME_PREFIX.sub("", raw.strip())
-        prefix, colon, rest = name.partition(":")
+        _, colon, rest = name.partition(":")
         if colon and self.site.namespace(name) == TEMPLATES:
             name = rest
         name = table.key(name)
@@ -134,7 +139,7 @@ class _Page:
             return values[1] if len(values) > 1 else ""
         self.at += 1
         self.skip_within(span)
-        return "\n" if kind == TABLE else ""
+        return "\n\n" if kind == TABLE else ""
 
     def values(self, start: int, end: int, depth: int) -> list[str]:
         """The rendered values between the bars of start..end, names and signs of equality included."""
@@ -232,7 +237,7 @@ class _Page:
         return None
 
     def unknown(self, name: str, raw: str, arguments: Arguments, span: Span, depth: int) -> str:
-        """No rule: alone on its lines it is a box and goes; in a sentence its likeliest text stands, and it is counted."""
+        """No rule: alone on its lines it is a box and goes; in a sentence its likeliest text stands, counted."""
         if depth == 1 and self.alone(span):
             return ""
         self.renderer.count(name, self.text[span.start : span.end])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Set
+from collections.abc import Iterator, Set
 
 DROPPED_SECTIONS = frozenset(
     title.strip()
@@ -18,11 +18,12 @@ Ouvrages de référence, Documentation, Pour approfondir, À voir, Liens utiles,
 Sources bibliographiques, Sources et bibliographie, Bibliographie et sources, Notes de bas de page, Lien web,
 Sources et liens externes, Vikiliens, Vikiliens pour compléter, Vikilien, Pour compléter, Voir également,
 References, Notes and references, See also, External links, Further reading, Bibliography, Footnotes, Citations
-""".replace("\n", " ").replace("Notes, sources et références", "Notes sources et références").split(",")
+""".replace("\n", " ")
+    .replace("Notes, sources et références", "Notes sources et références")
+    .split(",")
     if title.strip()
 )
 
-_LINE = re.compile(r"^=[^\n]*", re.MULTILINE)
 _MARKUP = re.compile(r"<ref\b[^<>]*>.*?</ref>|<[^<>]*>|\{\{[^{}]*\}\}|'{2,}|\[\[(?:[^\[\]|]*\|)?|\]\]")
 _AFTER = re.compile(r"(?:<[^<>]*>|\{\{[^{}]*\}\}|\s)+$")
 _MAX_TITLE = 400  # characters: a longer line between signs of equality is no heading
@@ -46,22 +47,31 @@ def title_key(title: str) -> str:
     return " ".join(plain.replace("’", "'").replace(",", " ").strip(" .:").lower().split())
 
 
+def _headings(text: str) -> Iterator[tuple[int, int, str]]:
+    """(start, level, title) of each heading."""
+    start = 0 if text.startswith("=") else text.find("\n=") + 1
+    while start or text.startswith("="):
+        end = text.find("\n", start)
+        line = text[start:] if end < 0 else text[start:end]
+        if head := heading(line):
+            yield start, *head
+        start = text.find("\n=", start) + 1
+        if not start:
+            return
+
+
 def without_sections(text: str, dropped: Set[str]) -> str:
     """The text without the sections whose title_key is in `dropped`, each with its subsections."""
     if "=" not in text:
         return text
     kept, position, until = [], 0, 0  # until: the level at which a dropped section ends, 0 outside of one
-    for found in _LINE.finditer(text):
-        head = heading(found[0])
-        if head is None:
-            continue
-        level, title = head
+    for start, level, title in _headings(text):
         if until:
             if level > until:
                 continue
-            position, until = found.start(), 0
+            position, until = start, 0
         if title_key(title) in dropped:
-            kept.append(text[position : found.start()])
+            kept.append(text[position:start])
             until = level
     if not until:
         kept.append(text[position:])

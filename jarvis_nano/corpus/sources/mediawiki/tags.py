@@ -11,22 +11,25 @@ _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*)\b([^<>]*)>")
 _SCRIPT = re.compile(r"([^<>{}\[\]\n]{0,60})</su[bp]\s*>", re.IGNORECASE)
 _SPACE = re.compile(r"\s+")
 
-# Tags whose content goes with them.
-_DROPPED = frozenset(
-    "ref references gallery timeline score imagemap graph chart templatestyles style script mapframe maplink inputbox "
-    "categorytree dynamicpagelist indicator includeonly hiero rp table templatedata charinsert rss phonos".split()
+_DROPPED_TAGS = (
+    "ref references gallery timeline score imagemap graph chart templatestyles style script mapframe maplink "
+    "inputbox categorytree dynamicpagelist indicator includeonly hiero rp table templatedata charinsert rss "
+    "phonos"
 )
+# Tags whose content goes with them.
+_DROPPED = frozenset(_DROPPED_TAGS.split())
 _FORMULAS = {"math": "${}$", "chem": "$\\ce{{{}}}$", "ce": "$\\ce{{{}}}$"}
 _CODE = frozenset(("syntaxhighlight", "source"))
 _BREAKS = {"br": BREAK, "hr": "\n\n", "p": "\n\n", "div": "\n", "blockquote": "\n\n", "center": "\n", "ul": "\n",
            "ol": "\n", "dl": "\n", "dd": "\n", "dt": "\n", "section": "", "h1": "\n", "h2": "\n", "h3": "\n",
            "h4": "\n"}  # fmt: skip
-# Tags that go and leave their content. Any other <word> is text.
-_BARE = frozenset(
-    "span small big b i u s em strong del ins strike tt code kbd samp var abbr cite font q dfn bdi bdo mark ruby rb "
-    "sup sub noinclude onlyinclude nowiki poem pre li rt caption tr td th thead tbody data time wbr translate "
-    "languages tvar a img input label col colgroup figure figcaption".split()
+_BARE_TAGS = (
+    "span small big b i u s em strong del ins strike tt code kbd samp var abbr cite font q dfn bdi bdo mark "
+    "ruby rb sup sub noinclude onlyinclude nowiki poem pre li rt caption tr td th thead tbody data time wbr "
+    "translate languages tvar a img input label col colgroup figure figcaption"
 )
+# Tags that go and leave their content. Any other <word> is text.
+_BARE = frozenset(_BARE_TAGS.split())
 _CONTAINERS = _DROPPED | _CODE | frozenset(("nowiki", "pre", "poem", *_FORMULAS))
 
 _OPENING_REF = re.compile(r"<ref\b([^<>]*)>", re.IGNORECASE)
@@ -75,7 +78,7 @@ class _Tags:
     def container(self, name: str, end: int) -> tuple[str, int]:
         """What stands for <name …>…</name>, and where the text goes on; an open one leaves its content as text."""
         if name == "table":
-            return "\n", self.past_table(end)
+            return "\n\n", self.past_table(end)
         found = self.closing(name, end)
         if found is None:
             return "", end
@@ -94,7 +97,7 @@ class _Tags:
         if name == "poem":
             return BREAK.join(tags_rendered(content.strip("\n"), self.pieces).split("\n"))
         if name in _CODE:  # a listing is a box, a word of code is text
-            return "" if "\n" in content.strip() else self.pieces.put(content.strip())
+            return "\n\n" if "\n" in content else self.pieces.put(content.strip())
         text = decode(content)
         if name == "pre":
             return f"\n\n{self.pieces.put(text.strip(chr(10)))}\n\n" if text.strip() else "\n\n"

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from jarvis_nano.corpus.sources.mediawiki.french.table import Rule, key
 from jarvis_nano.corpus.sources.mediawiki.lines import paragraphs
-from jarvis_nano.corpus.sources.mediawiki.marks import Pieces, without_marks
+from jarvis_nano.corpus.sources.mediawiki.marks import Pieces, plain_spaces, without_marks
 from jarvis_nano.corpus.sources.mediawiki.parameters import compile_pattern, read_rules
 from jarvis_nano.corpus.sources.mediawiki.rendering import Renderer
 from jarvis_nano.corpus.sources.mediawiki.sections import DROPPED_SECTIONS, title_key, without_sections
@@ -29,7 +29,6 @@ _REDIRECT = re.compile(
     r"\[\[\s*:?([^\[\]|\n]+?)\s*(?:\|[^\[\]\n]*)?\]\]",
     re.IGNORECASE,
 )
-_NO_BREAK = str.maketrans({"\xa0": " ", "\u202f": " ", "\u2009": " ", "\xad": None, "\u200b": None, "\ufeff": None})
 
 
 def _compiled(rules: Mapping[str, str]) -> dict[str, Rule | None]:
@@ -87,8 +86,8 @@ class Wikitext:
         text = without_comments(without_marks(wikitext))
         text = without_sections(text, self._dropped)
         text = tags_rendered(text, pieces)
-        text = paragraphs(self._renderer.render(text, title))
-        return pieces.restore(text).translate(_NO_BREAK).strip()
+        text = plain_spaces(self._renderer.render(text, title))
+        return pieces.restore(paragraphs(text)).strip()
 
     def redirect(self, wikitext: str) -> str | None:
         """The title that a redirect leads to, None where the page is none."""

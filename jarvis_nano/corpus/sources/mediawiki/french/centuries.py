@@ -23,8 +23,9 @@ def ordinal(numeral: str, suffix: str = "") -> str:
     if not numeral:
         return ""
     numeral = numeral.upper() if not numeral.isdigit() else numeral
-    suffix = suffix if suffix in ("e", "er", "re") else ""
-    return numeral + (suffix or ("er" if numeral in ("I", "1") else "e"))
+    if numeral in ("I", "1"):  # {{sp-|I|e|-|II|e|s}} is met, and means Ier
+        return numeral + ("re" if suffix == "re" else "er")
+    return numeral + "e"
 
 
 def century(tail: str = "", *, word: str = " siècle") -> Callable[[Arguments], str]:

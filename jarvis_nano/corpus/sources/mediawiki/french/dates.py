@@ -12,7 +12,7 @@ MONTHS = ("janvier", "février", "mars", "avril", "mai", "juin", "juillet", "ao�
           "décembre")  # fmt: skip
 _REPUBLICAN = ("vendémiaire", "brumaire", "frimaire", "nivôse", "pluviôse", "ventôse", "germinal", "floréal",
                "prairial", "messidor", "thermidor", "fructidor")  # fmt: skip
-_WEEKDAYS = frozenset("lundi mardi mercredi jeudi vendredi samedi dimanche".split())
+_WEEKDAYS = frozenset(["lundi", "mardi", "mercredi", "jeudi", "vendredi", "samedi", "dimanche"])
 _NUMBERS = {name: i + 1 for i, name in enumerate(MONTHS)} | {
     "fevrier": 2, "aout": 8, "decembre": 12, "janv.": 1, "févr.": 2, "juil.": 7, "sept.": 9, "oct.": 10, "nov.": 11,
     "déc.": 12}  # fmt: skip

@@ -7,24 +7,23 @@ from collections.abc import Callable
 
 from jarvis_nano.corpus.sources.mediawiki.parameters import Arguments, first
 
-# code -> French name, as after « en »
-NAMES = dict(
-    pair.split("=")
-    for pair in (
-        "ar=arabe bg=bulgare br=breton ca=catalan co=corse cs=tchèque cy=gallois da=danois de=allemand el=grec "
-        "en=anglais eo=espéranto es=espagnol et=estonien eu=basque fa=persan fi=finnois fr=français fy=frison "
-        "ga=irlandais gl=galicien grc=grec-ancien gsw=alémanique he=hébreu hi=hindi hr=croate hu=hongrois "
-        "hy=arménien id=indonésien is=islandais it=italien ja=japonais ka=géorgien ko=coréen ku=kurde la=latin "
-        "lb=luxembourgeois lt=lituanien lv=letton mn=mongol ms=malais nl=néerlandais no=norvégien oc=occitan "
-        "pl=polonais pt=portugais ro=roumain ru=russe sa=sanskrit sco=scots sk=slovaque sl=slovène sq=albanais "
-        "sr=serbe sv=suédois sw=swahili ta=tamoul th=thaï tr=turc uk=ukrainien ur=ourdou uz=ouzbek vi=vietnamien "
-        "wa=wallon yi=yiddish zh=chinois bn=bengali nb=norvégien nn=norvégien-nynorsk be=biélorusse kk=kazakh "
-        "mk=macédonien mt=maltais pi=pali pcd=picard frp=francoprovençal sc=sarde scn=sicilien gd=gaélique-écossais "
-        "gv=mannois kw=cornique non=vieux-norrois ang=vieil-anglais fro=ancien-français bo=tibétain ne=népalais "
-        "mr=marathi te=télougou ml=malayalam lo=lao km=khmer my=birman af=afrikaans mg=malgache mi=maori haw=hawaïen "
-        "ty=tahitien qu=quechua gn=guarani nah=nahuatl mul=multilingue bs=bosnien li=limbourgeois als=alsacien"
-    ).split()
+_NAMED = (
+    "ar=arabe bg=bulgare br=breton ca=catalan co=corse cs=tchèque cy=gallois da=danois de=allemand el=grec "
+    "en=anglais eo=espéranto es=espagnol et=estonien eu=basque fa=persan fi=finnois fr=français fy=frison "
+    "ga=irlandais gl=galicien grc=grec-ancien gsw=alémanique he=hébreu hi=hindi hr=croate hu=hongrois "
+    "hy=arménien id=indonésien is=islandais it=italien ja=japonais ka=géorgien ko=coréen ku=kurde la=latin "
+    "lb=luxembourgeois lt=lituanien lv=letton mn=mongol ms=malais nl=néerlandais no=norvégien oc=occitan "
+    "pl=polonais pt=portugais ro=roumain ru=russe sa=sanskrit sco=scots sk=slovaque sl=slovène sq=albanais "
+    "sr=serbe sv=suédois sw=swahili ta=tamoul th=thaï tr=turc uk=ukrainien ur=ourdou uz=ouzbek vi=vietnamien "
+    "wa=wallon yi=yiddish zh=chinois bn=bengali nb=norvégien nn=norvégien-nynorsk be=biélorusse kk=kazakh "
+    "mk=macédonien mt=maltais pi=pali pcd=picard frp=francoprovençal sc=sarde scn=sicilien "
+    "gd=gaélique-écossais gv=mannois kw=cornique non=vieux-norrois ang=vieil-anglais fro=ancien-français "
+    "bo=tibétain ne=népalais mr=marathi te=télougou ml=malayalam lo=lao km=khmer my=birman af=afrikaans "
+    "mg=malgache mi=maori haw=hawaïen ty=tahitien qu=quechua gn=guarani nah=nahuatl mul=multilingue bs=bosnien "
+    "li=limbourgeois als=alsacien"
 )
+# code -> French name, as after « en »
+NAMES = dict(pair.split("=") for pair in _NAMED.split())
 _CODE = re.compile(r"[a-z]{2,3}(?:-[A-Za-z0-9]{2,8}){0,3}")
 _PARENTHESIS = re.compile(r" \([^()]*\)$")
 
@@ -103,5 +102,16 @@ def red_link(arguments: Arguments) -> str:
 
 
 def titled(arguments: Arguments) -> str:
-    """{{souverain|Léopold Ier (empereur du Saint-Empire)}}, {{page h'|titre|texte}}: a link's text, sense left out."""
+    """{{page h'|titre|texte}}: a link's text, or the title without its sense in parentheses."""
     return first(arguments, "2", "texte") or _PARENTHESIS.sub("", first(arguments, "1"))
+
+
+def sovereign(arguments: Arguments) -> str:
+    """{{souverain2|Léopold Ier (empereur du Saint-Empire)|, roi de Hongrie}} -> « Léopold Ier, roi de Hongrie »."""
+    name, more = _PARENTHESIS.sub("", first(arguments, "1")), first(arguments, "2")
+    return f"{name}{'' if more.startswith(',') else ' '}{more}" if more else name
+
+
+def phonetic(arguments: Arguments) -> str:
+    """{{MSAPI|b|e|ˈ|z}}: the signs, given one by one or together."""
+    return "".join(value for name, value in arguments.items() if name.isdigit())

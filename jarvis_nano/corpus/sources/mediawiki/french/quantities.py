@@ -60,7 +60,7 @@ def _units(arguments: Arguments, index: int) -> str:
         else:
             index += 1
         text += ("" if not text or unit.startswith("/") else " ") + unit
-    return _GLUED.sub(lambda found: found[1] + raised(found[2]), text)
+    return text
 
 
 def _with_unit(value: str, unit: str) -> str:
@@ -77,7 +77,7 @@ def unit(arguments: Arguments) -> str:
             text += between + numbers(other)
     if power := first(arguments, "e", "E"):
         text += f" × 10{raised(power)}"
-    return _with_unit(text, _units(arguments, 2))
+    return _GLUED.sub(lambda found: found[1] + raised(found[2]), _with_unit(text, _units(arguments, 2)))
 
 
 def dimensions(count: int):

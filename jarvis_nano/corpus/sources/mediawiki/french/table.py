@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import cache
 
+from jarvis_nano.corpus.sources.mediawiki.entities import lowered, raised
 from jarvis_nano.corpus.sources.mediawiki.french import centuries, dates, languages, places, quantities, quotations
 from jarvis_nano.corpus.sources.mediawiki.french.dropped import DROPPED, DROPPED_PREFIXES, UNKNOWN_VALUES
 from jarvis_nano.corpus.sources.mediawiki.marks import HOLE
@@ -17,16 +18,31 @@ Rule = Callable[[Arguments], str]
 
 _PATTERNS = """
 # Layout that shows its text and nothing else
-nobr; nowrap; nobr romains; unicode; petit; small; grand; big; gras; italique; souligner; souligné; barré; rouge; gris; vert; bleu; blanc; noir; orange; rose; jaune; violet; centrer; center; pc; petites capitales; petite capitale; smallcaps; cap; tt; code; clavier; touche; mvar; math; formule; mono; taille; surlignage; polytonique; polytonic; romain; romains; nom en italique; titre; nom scientifique; taxon; abréviation; abréviation discrète; abrd; abr; abbr; sigle; infobulle; bulle; note de contenu; indentation; retrait; alinéa; encadré texte; lettrine; ancre texte; police; police inclinée; minuscules; majuscules; ital; cursive; rtl; ltr; rtl-lang; MSAPI; API; IPA; API-fr; alphabet phonétique; langue avec nom; nom japonais | {texte/contenu/1}
+nobr; nowrap; nobr romains; unicode; petit; small; grand; big; gras; italique; souligner; souligné; barré;
+rouge; gris; vert; bleu; blanc; noir; orange; rose; jaune; violet; centrer; center; pc; petites capitales;
+petite capitale; smallcaps; cap; tt; code; clavier; touche; mvar; math; formule; mono; taille; surlignage;
+polytonique; polytonic; romain; romains; nom en italique; titre; nom scientifique; taxon; abréviation;
+abréviation discrète; abrd; abr; abbr; sigle; infobulle; bulle; note de contenu; indentation; retrait;
+alinéa; encadré texte; lettrine; ancre texte; police; police inclinée; minuscules; majuscules; ital; cursive;
+rtl; ltr; rtl-lang; langue avec nom; nom japonais | {texte/contenu/1}
 couleur; color; coloré; surligné; texte coloré; fond; police couleur; bgcolor | {texte/2/1}
-colonnes; colonne; boîte déroulante; encadré; multicol; liste déroulante; cadre; cadre simple; div col; message galerie; boite déroulante | {contenu/texte/1}
+colonnes; colonne; boîte déroulante; encadré; multicol; liste déroulante; cadre; cadre simple; div col;
+message galerie; boite déroulante | {contenu/texte/1}
 lnobr; lien nobr; page; lien court | {2/1}
 tri; tri1; trinombre; sort | {2/texte/1}
 phonétique; prononciation API | [[{1}]]
 # Marks of doubt: the text that they hang on
-refnec; référence nécessaire; ref nécessaire; référence souhaitée; refsou; référence à confirmer; référence insuffisante; référence incomplète; référence non conforme; référence obsolète; référence à vérifier; vérification siècle; source insuffisante; source à préciser; à sourcer passage; passage non sourcé; passage promotionnel; passage évasif; quand; qui; quoi; lequel; laquelle; lesquels; lesquelles; pourquoi; où; comment; combien; par qui; selon qui; quel; quelle; quels; quelles; pas clair; pas clair passage; passage à actualiser; formulation; style; incompréhensible; interprétation personnelle; travaux inédits passage; pertinence; pertinence passage; citation nécessaire passage; préciser; à préciser; non neutre passage; passage non neutre; douteux; vérifier; lien à préciser; contradiction; c'est-à-dire; détail; hagiographie passage; anecdote | {texte/1}
+refnec; référence nécessaire; ref nécessaire; référence souhaitée; refsou; référence à confirmer;
+référence insuffisante; référence incomplète; référence non conforme; référence obsolète;
+référence à vérifier; vérification siècle; source insuffisante; source à préciser; à sourcer passage;
+passage non sourcé; passage promotionnel; passage évasif; quand; qui; quoi; lequel; laquelle; lesquels;
+lesquelles; pourquoi; où; comment; combien; par qui; selon qui; quel; quelle; quels; quelles; pas clair;
+pas clair passage; passage à actualiser; formulation; style; incompréhensible; interprétation personnelle;
+travaux inédits passage; pertinence; pertinence passage; citation nécessaire passage; préciser; à préciser;
+non neutre passage; passage non neutre; douteux; vérifier; lien à préciser; contradiction; c'est-à-dire;
+détail; hagiographie passage; anecdote | {texte/1}
 # Typography
-' ; '- ; ’ | '
+' ; '- ; ’ | &#39;
 = | =
 ! | |
 ! - ; !- | |-
@@ -157,8 +173,8 @@ _FUNCTIONS: tuple[tuple[str, Rule], ...] = (
     ("fchim; formule chimique; chim; formule brute; chem", quantities.chemical),
     ("nombre en romain; romain nombre; en romain; chiffre romain", quantities.roman),
     ("formatnum; formater nombre", lambda a: quantities.formatnum(a.get("1", ""))),
-    ("exp; exposant; sup", lambda a: quantities.raised(a.get("1", ""))),
-    ("ind; indice; sub", lambda a: quantities.lowered(a.get("1", ""))),
+    ("exp; exposant; sup", lambda a: raised(a.get("1", ""))),
+    ("ind; indice; sub", lambda a: lowered(a.get("1", ""))),
     ("date; date-; date sport; jma; datevie", dates.date),
     ("date de naissance; date de naissance-; naissance; date naissance; date de naissance2", dates.birth),
     ("date de décès; date de décès-; date de mort; date décès; mort date; décès date", dates.death),
@@ -188,8 +204,11 @@ _FUNCTIONS: tuple[tuple[str, Rule], ...] = (
     ("grec ancien; grec; grec moderne; sanskrit; sanskrit2", languages.slashed),
     ("lien; lien rouge; lien interlangue; ill; traduire; LienRouge; lien trad", languages.red_link),
     ("souverain; souverain-; souverain2; souverain2-; souverain3; souverain3-; roi; noble; noble2; reine; empereur; "
-     "pape; page h'; page h; pageh; homonymie lien; lien vers; prince; lien siècle", languages.titled),
-    ("citation; citation courte; cita; cit; quote; citation nécessaire; citnec; citation en ligne", quotations.quotation),
+     "pape; prince", languages.sovereign),
+    ("page h'; page h; pageh; homonymie lien; lien vers; lien siècle", languages.titled),
+    ("MSAPI; API; IPA; API-fr; alphabet phonétique", languages.phonetic),
+    ("citation; citation courte; cita; cit; quote; citation nécessaire; citnec; citation en ligne",
+     quotations.quotation),
     ("citation étrangère; citation langue; citation anglaise; citation étrangère-", quotations.foreign),
     ("citation bloc; bloc citation; cquote; citation longue; blockquote; citation2; citation_bloc; bloc de citation; "
      "citation encadrée", quotations.block),
@@ -248,7 +267,7 @@ def find(name: str) -> tuple[bool, Rule | None]:
         return True, table[name]
     if rule := centuries.by_name(name):
         return True, rule
-    if places.known_code(name):
+    if places.known(name):
         return True, lambda arguments: places.country(name)
     lower = name.lower()
     if lower.startswith(UNKNOWN_VALUES):

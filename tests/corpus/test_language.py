@@ -32,7 +32,8 @@ FRENCH = (
 )
 OTHERS = {
     "en": "The old fisherman came home every evening by the same path, with his dog and a basket that was almost "
-    "empty. People heard him from far away because he always whistled the same song, but that night he did not whistle.",
+    "empty. People heard him from far away because he always whistled the same song, but that night he did not "
+    "whistle.",
     "de": "Der alte Fischer kam jeden Abend auf demselben Weg nach Hause, mit seinem Hund und einem fast leeren "
     "Korb. Man hörte ihn von weitem, weil er immer dasselbe Lied pfiff, doch an diesem Abend war es still.",
     "es": "El viejo pescador volvía todas las tardes por el mismo camino, con su perro y una cesta casi vacía. Se le "
@@ -46,7 +47,8 @@ OTHERS = {
     "ca": "El vell pescador tornava cada vespre pel mateix camí, amb el seu gos i un cistell gairebé buit. Se'l "
     "sentia venir de lluny perquè sempre xiulava la mateixa cançó, però aquella nit no xiulava.",
     "la": "Senex piscator cotidie vesperi eadem via domum redibat cum cane suo et corbe paene vacua. Procul "
-    "audiebatur quia semper idem carmen sibilabat, sed illa nocte non sibilabat et mulier intellexit aliquid in mari accidisse.",
+    "audiebatur quia semper idem carmen sibilabat, sed illa nocte non sibilabat et mulier intellexit aliquid in mari "
+    "accidisse.",
     "ro": "Bătrânul pescar se întorcea în fiecare seară pe același drum, cu câinele său și un coș aproape gol. Îl "
     "auzeai venind de departe pentru că fluiera mereu același cântec, dar în seara aceea nu fluiera.",
     "pl": "Stary rybak wracał co wieczór tą samą drogą, ze swoim psem i prawie pustym koszem. Słychać go było z "
@@ -73,7 +75,8 @@ NEIGHBOURS = {
     "é machann pen-la konprann on biten té fèt an lanmè-la.",
     "Picard": "Ch' vieu péqueu i rintroait tous les soérs par ch' meume quémin, aveuc sin tchien pi un pénhier "
     "presque wide. Os l'intindoait vénir éd loin pasqu'i chufloait toudis l' meume canchon. Ech soér-lo i n' "
-    "chufloait point, pi l' boulingère, qu'ale frumoait s' boutique, al o comprins qu'i s'étoait passé quite cose in mér.",
+    "chufloait point, pi l' boulingère, qu'ale frumoait s' boutique, al o comprins qu'i s'étoait passé quite cose in "
+    "mér.",
     "Old French": "Li vielz peschierres repairoit chascun vespre par meisme la voie, a tot son chien et un panier "
     "pres vuit. L'en l'ooit venir de loing por ce qu'il sifloit toz jorz meisme chançon. Icel soir ne sifloit mie, "
     "si entendi la fornière, qui clooit son huis, que aucune chose li ert avenue en la mer.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import pickle
 import random
 import re
@@ -302,8 +303,20 @@ def test_no_digit_ligature_quote_or_accent_of_the_books_is_lost(shared_data: Pat
         # One é of Vikidia's 28,000 is an e and its accent in the file.
         composed = text.count("e\u0301")
         assert {c: after[c] - before[c] for c in KEPT if after[c] != before[c]} == ({"é": composed} if composed else {})
-        letters = [re.sub(r"[\W_]+", "", unicodedata.normalize("NFC", t)) for t in (text, result)]
-        assert letters[0].replace("\u200e", "") == letters[1]
+        words = {c: n for c, n in before.items() if c.isalnum()}
+        assert {c: n for c, n in after.items() if c.isalnum()} == words | (
+            {"é": before["é"] + composed, "e": before["e"] - composed} if composed else {}
+        )
+
+
+def test_nor_are_those_of_wikitext(shared_data: Path) -> None:
+    """The raw markup of 33 articles of French Wikipedia, which is full of marks that only look like typography."""
+    path = shared_data / "wiki/frwiki-sample-pages-articles-multistream.xml.bz2"
+    text = bz2.decompress(path.read_bytes()).decode()[:1_000_000]
+    result = clean(text)
+    before, after = Counter(unicodedata.normalize("NFC", text)), Counter(result)
+    assert {c: after[c] - before[c] for c in KEPT if after[c] != before[c]} == {}
+    assert clean(result) == result
 
 
 def test_broken_books_come_back_as_they_were(shared_data: Path) -> None:
@@ -354,12 +367,12 @@ def holds(text: str) -> bool:
         "\u200c",
     ],
 )
-def test_a_megabyte_of_one_thing_takes_no_more_than_its_length(unit: str) -> None:
+def test_one_thing_over_and_over_takes_no_more_than_its_length(unit: str) -> None:
     everything = Normaliser(on=EVERYTHING)
-    text = unit * (500_000 // len(unit))
+    text = unit * (200_000 // len(unit))
     started = time.process_time()
     everything(text)
-    assert time.process_time() - started < 4
+    assert time.process_time() - started < 2
 
 
 def test_nested_entities_do_not_cost_their_square() -> None:

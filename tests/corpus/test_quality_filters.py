@@ -104,8 +104,8 @@ def test_so_they_are_where_everything_repeats(text: str) -> None:
 
 def test_so_they_are_on_real_text(shared_data: Path) -> None:
     for name in ("vikidia_fr", "eltec_FRA02501_Loti", "hurlus_loi1795_droits-devoirs-constitution"):
-        text = (shared_data / f"corpus_fr/{name}.txt").read_text(encoding="utf-8")[:120_000]
-        for document in [*list(pieces(text, 3000))[:15], text]:
+        text = (shared_data / f"corpus_fr/{name}.txt").read_text(encoding="utf-8")[:60_000]
+        for document in [*list(pieces(text, 3000))[:10], text[:30_000]]:
             assert measure(document, PUBLISHED) == pytest.approx(reference(document), abs=1e-12)
 
 
@@ -233,9 +233,9 @@ DIALOGUE = """— Vous partez ?
 — Elle parlait ! Autre chose est de faire sa malle et de prendre le train.
 — Alors je viendrai la voir dimanche, si vous le permettez.
 — Venez plutôt samedi : le dimanche, elle dort jusqu'à midi."""
-SHORT_STORY = """Il était une fois un meunier qui n'avait qu'un âne. L'âne tomba malade. Le meunier le soigna toute la nuit, et
-au matin l'âne se leva, but un seau d'eau et dit : « Merci. » Le meunier, qui vivait seul, en pleura de joie. Depuis ce
-jour ils parlent ensemble, le soir, devant la porte."""
+SHORT_STORY = """Il était une fois un meunier qui n'avait qu'un âne. L'âne tomba malade. Le meunier le soigna toute la
+nuit, et au matin l'âne se leva, but un seau d'eau et dit : « Merci. » Le meunier, qui vivait seul, en pleura de joie.
+Depuis ce jour ils parlent ensemble, le soir, devant la porte."""
 
 
 @pytest.mark.parametrize("text", [POEM, DIALOGUE, SHORT_STORY], ids=["poem", "dialogue", "short story"])
@@ -250,30 +250,37 @@ def test_menus_and_keyword_lists_are_not() -> None:
     assert judge(keywords).reason is not None
 
 
+def dropped_pages(texts: list[str]) -> tuple[int, Counter[str]]:
+    """How many pages of 5,000 characters `texts` have, and why some are dropped; no whole text is."""
+    reasons: Counter[str | None] = Counter()
+    for text in map(Normaliser(), texts):
+        assert judge(text).reason is None
+        reasons.update(judge(page).reason for page in pieces(text, 5000))
+    return reasons.total(), Counter({reason: n for reason, n in reasons.items() if reason})
+
+
 def test_few_good_pages_and_no_book_are_dropped(shared_data: Path) -> None:
-    clean = Normaliser()
-    dropped: list[str] = []
-    n_pages = 0
-    for path in sorted((shared_data / "corpus_fr").glob("*.txt")):
-        text = clean(path.read_text(encoding="utf-8"))
-        if path.name.startswith("eltec_FRA04202"):
-            text = text[:600_000]  # the longest novel: a fifth of it, for the time
-        assert judge(text).reason is None, path.name
-        for page in pieces(text, 5000):
-            n_pages += 1
-            reason = judge(page).reason
-            if reason:
-                dropped.append(reason)
-    assert n_pages > 2000
-    assert len(dropped) / n_pages < 0.01, Counter(dropped)
+    """The first 80,000 characters of each; all of them in the slow test."""
+    paths = sorted((shared_data / "corpus_fr").glob("*.txt"))
+    n_pages, dropped = dropped_pages([path.read_text(encoding="utf-8")[:80_000] for path in paths])
+    assert n_pages > 350
+    assert dropped.total() / n_pages < 0.02, dropped
+
+
+@pytest.mark.slow
+def test_few_pages_of_whole_books_are_dropped(shared_data: Path) -> None:
+    paths = sorted((shared_data / "corpus_fr").glob("*.txt"))
+    n_pages, dropped = dropped_pages([path.read_text(encoding="utf-8") for path in paths])
+    assert n_pages > 2500
+    assert dropped.total() / n_pages < 0.01, dropped
 
 
 @pytest.mark.parametrize("unit", ["a", "a ", " ", "\n", ".", "a\n", "l'", "a-", "...", "é#", "1.", "un deux trois "])
-def test_a_megabyte_of_one_thing_takes_no_more_than_its_length(unit: str) -> None:
-    text = unit * (1_000_000 // len(unit))
+def test_one_thing_over_and_over_takes_no_more_than_its_length(unit: str) -> None:
+    text = unit * (400_000 // len(unit))
     started = time.process_time()
     judge(text)
-    assert time.process_time() - started < 4
+    assert time.process_time() - started < 2
 
 
 def test_all_figures_come_faster_than_two_megabytes_a_second(shared_data: Path) -> None:

@@ -54,15 +54,15 @@ def test_no_normalised_text_loses_anything(text: str) -> None:
 
 def test_the_books_come_back(shared_data: Path) -> None:
     for path in sorted((shared_data / "corpus_fr").glob("*.txt"))[::3]:
-        plain = clean(path.read_text(encoding="utf-8"))[:300_000]
+        plain = clean(path.read_text(encoding="utf-8"))[:100_000]
         shown = typeset(plain)
         assert shown != plain
         assert untypeset(shown) == plain, path.name
 
 
 @pytest.mark.parametrize("unit", ["`", "` ", "```a", "a@", "a://", "1 000 ", "1", " :", " ;", ".", "'", "l'", "«"])
-def test_a_megabyte_of_one_thing_takes_no_more_than_its_length(unit: str) -> None:
-    text = unit * (1_000_000 // len(unit))
+def test_one_thing_over_and_over_takes_no_more_than_its_length(unit: str) -> None:
+    text = unit * (400_000 // len(unit))
     started = time.process_time()
     typeset(text)
-    assert time.process_time() - started < 4
+    assert time.process_time() - started < 2

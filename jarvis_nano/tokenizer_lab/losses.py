@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jarvis_nano.kernels.bpe.patterns import byte_alphabet
 from jarvis_nano.tokenizer import Tokenizer
 from jarvis_nano.tokenizer_lab.ngram import NGram
 from jarvis_nano.tokenizer_lab.sampling import rank
@@ -133,7 +134,9 @@ class OwnTexts:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
-        self._marks_spaces = FileSettings(tokenizer.encoder.raw).marks_spaces
+        settings = FileSettings(tokenizer.encoder.raw)
+        self._marks_spaces, self._in_bytes = settings.marks_spaces, settings.in_bytes
+        self._byte_of = {character: byte for byte, character in enumerate(byte_alphabet())}
 
     def joined(self, ids: list[int]) -> str:
         if self._tokenizer.encoder.byte_level:
@@ -142,6 +145,8 @@ class OwnTexts:
         return parts.decode("utf-8", "replace")
 
     def _bytes(self, piece: str) -> bytes:
+        if self._in_bytes and all(character in self._byte_of for character in piece):
+            return bytes(self._byte_of[character] for character in piece)
         if len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">"):
             return bytes([int(piece[3:5], 16)])
         return (piece.replace("▁", " ") if self._marks_spaces else piece).encode()

@@ -81,7 +81,8 @@ class NGram:
         """(all tokens, which are predicted): before each text stand order - 1 marks of its beginning."""
         start = np.full((self.order - 1 or 1) if self._padded else 0, self.vocab_size, dtype=np.int64)
         hidden = np.zeros(len(start), dtype=bool)
-        tokens, real = [start], [hidden]
+        # One mark at the least, so that there is a place to point to where there is no text at all.
+        tokens, real = [np.full(max(1, len(start)), self.vocab_size)], [np.zeros(max(1, len(start)), dtype=bool)]
         for number, text in enumerate(texts):
             tokens += [np.asarray(text, dtype=np.int64), start]
             real += [np.ones(len(text), dtype=bool) if predicted is None else predicted[number], hidden]

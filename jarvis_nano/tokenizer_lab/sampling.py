@@ -110,7 +110,8 @@ class Sample:
         """One line: what the tokenizer has seen."""
         read = f"{self.documents_read} documents, {_size(self.bytes_read)}"
         if self.is_whole:
-            return f"trained on all of the corpus: {read}"
+            held_out = " but what validation holds out" if self.hold_out else ""
+            return f"trained on all of the corpus{held_out}: {read}"
         kept = f"{self.texts_kept} pieces, {_size(self.bytes_kept)} ({self.share:.1%})"
         return f"trained on a sample of {kept} of {read}, chosen by hash"
 
@@ -169,7 +170,8 @@ class _Kept:
         for piece in pieces(text, PIECE):
             utf8 = piece.encode()
             number = _band(utf8)
-            if number < self._first_band:
+            alone_and_full = self._n_bytes > self._room and number in self._bands  # one text, again and again
+            if number < self._first_band or alone_and_full:
                 continue
             self._bands.setdefault(number, _Packed()).add(utf8)
             self._n_bytes += len(utf8)

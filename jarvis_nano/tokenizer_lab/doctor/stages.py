@@ -50,8 +50,8 @@ class Stages:
             return None
         trace = Trace(text, back)
         normalized = self._normalize(text, trace)
-        self._cut(normalized, trace)
-        self._spell(normalized, trace)
+        dropped = self._cut(normalized, trace)
+        self._spell("".join(c for c in dict.fromkeys(normalized) if c not in dropped), trace)
         self._decode(trace)
         if "▁" in text and self.settings.marks_spaces and not trace.blames:
             trace.blames.append(Blame("takes a character for its own", self._where_marked(), "▁ for a space"))
@@ -81,9 +81,12 @@ class Stages:
         }
         return found | {step.part["replacement"] for step in self.settings.steps("decoder") if step.kind == "Metaspace"}
 
-    def _cut(self, text: str, trace: Trace) -> None:
+    def _cut(self, text: str, trace: Trace) -> set[str]:
+        """Blames the steps that drop characters; which ones they drop."""
+        dropped: set[str] = set()
         for step in self.settings.steps("pre_tokenizer"):
-            if self._adds_space(step) and trace.back == f" {trace.text}":
+            only_spaces = trace.back.replace(" ", "") == trace.text.replace(" ", "")
+            if self._adds_space(step) and only_spaces and len(trace.back) > len(trace.text):
                 trace.blames.append(Blame("adds a space", step.path, f"{step.kind} with a space put in front"))
             if step.kind == "ByteLevel" or not text:
                 continue
@@ -93,19 +96,21 @@ class Stages:
                 covered[begin:end] = b"\1" * (end - begin)
             if step.kind != "Metaspace" and 0 in covered:
                 trace.blames.append(Blame("drops characters", step.path, step.kind))
+                dropped.update(c for c, kept in zip(text, covered, strict=True) if not kept)
+        return dropped
 
     def _adds_space(self, step: Step) -> bool:
         if step.kind == "ByteLevel":
             return bool(step.part.get("add_prefix_space", True))
         return step.kind == "Metaspace" and step.part.get("prepend_scheme", "always") != "never"
 
-    def _spell(self, text: str, trace: Trace) -> None:
+    def _spell(self, characters: str, trace: Trace) -> None:
         ids = self.tokenizer.encode(trace.text).tolist()
         if self.unknown_id is not None and self.unknown_id in ids:
-            trace.lost = "".join(c for c in dict.fromkeys(text) if self.unknown_id in self._ids(c))
+            trace.lost = "".join(c for c in characters if self.unknown_id in self._ids(c))
             trace.blames.append(Blame("has no token for characters", "model.unk_token", repr(self.settings.unknown)))
             return
-        missing = "".join(c for c in dict.fromkeys(text) if self._vanishes(c))
+        missing = "".join(c for c in characters if self._vanishes(c))
         if missing:
             trace.lost = missing
             trace.blames.append(Blame("has no token for characters", "model.vocab", self._why_missing()))

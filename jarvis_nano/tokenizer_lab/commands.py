@@ -13,10 +13,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.status import Status
 
 from jarvis_nano.corpus.sources import Documents
-from jarvis_nano.tokenizer import Tokenizer
 from jarvis_nano.tokenizer_lab import doctor_report, table
 from jarvis_nano.tokenizer_lab.comparison import compare, load_all, without_nan
 from jarvis_nano.tokenizer_lab.doctor import examine
+from jarvis_nano.tokenizer_lab.loading import load
 from jarvis_nano.tokenizer_lab.texts import read_texts
 
 FORMAT, VERSION = "jarvis_nano-tokenizer-comparison", 1
@@ -43,7 +43,7 @@ def run_comparison(paths: Sequence[Path], data: Sequence[Path], learn_from: Sequ
 
 def run_doctor(path: Path, data: Sequence[Path], *, as_json: bool) -> int:
     """Examine a tokenizer and print what was found; the exit code: 0, or 1 where text is lost."""
-    Tokenizer.load(path)
+    load(path)
     texts = read_texts(data)
     with _status() as status:
         status.update(f"examining {path}")

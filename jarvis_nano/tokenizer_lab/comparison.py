@@ -29,6 +29,7 @@ from jarvis_nano.tokenizer_lab.cuts import (
     tokens_each,
     unknown_characters,
 )
+from jarvis_nano.tokenizer_lab.loading import load
 from jarvis_nano.tokenizer_lab.losses import BitsPerByte, bits_per_byte, round_trips
 from jarvis_nano.tokenizer_lab.settings import FileSettings
 from jarvis_nano.tokenizer_lab.texts import Texts, halves
@@ -97,7 +98,7 @@ class Comparison:
 
 def load_all(paths: Sequence[Path]) -> list[tuple[str, Tokenizer]]:
     """(a short name that no two share, the tokenizer) of each path. UserError on what cannot be loaded."""
-    loaded = [(path, Tokenizer.load(path, n_threads=1)) for path in paths]
+    loaded = [(path, load(path).tokenizer) for path in paths]
     whole = [(path.parent if path.is_file() else path).absolute().parts for path, _ in loaded]
     for n_parts in range(1, 1 + max(map(len, whole), default=0)):
         names = ["/".join(parts[-n_parts:]) for parts in whole]

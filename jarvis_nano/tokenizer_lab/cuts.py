@@ -11,6 +11,7 @@ from itertools import pairwise
 import numpy as np
 
 from jarvis_nano.tokenizer import Tokenizer
+from jarvis_nano.tokenizer_lab.spans import token_spans
 
 # A run of letters, with combining accents; no nested repeats, so linear on any text.
 _WORD = re.compile(r"(?:[^\W\d_]|[\u0300-\u036f])+")
@@ -61,8 +62,7 @@ def count_cuts(tokenizer: Tokenizer, texts: Sequence[str]) -> Cuts:
 
 def boundaries(tokenizer: Tokenizer, text: str) -> np.ndarray:
     """Where tokens begin or end, in bytes of the text's UTF-8, sorted, each once."""
-    spans = tokenizer.offsets(text).bytes
-    return np.unique(spans)
+    return np.unique(token_spans(tokenizer, text).bytes)
 
 
 def _count(text: str, cut_at: np.ndarray, total: Counter[str]) -> None:

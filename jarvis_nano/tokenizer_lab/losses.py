@@ -10,11 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jarvis_nano.kernels.bpe.patterns import byte_alphabet
 from jarvis_nano.tokenizer import Tokenizer
 from jarvis_nano.tokenizer_lab.ngram import NGram
 from jarvis_nano.tokenizer_lab.sampling import rank
-from jarvis_nano.tokenizer_lab.settings import FileSettings
+from jarvis_nano.tokenizer_lab.spans import OwnTexts, token_spans
 
 MENDS_LEARNT = 2 << 20  # bytes: what is lost has few forms, and finding it is slow
 _AROUND = 12  # characters of context in an example
@@ -111,7 +110,7 @@ class Mending:
         no_token = self._tokenizer.vocab_size
         if self._tokenizer.decode(ids) == text:
             return [(before, first, ("", "")) for before, first in zip([no_token, *ids], ids, strict=False)]
-        spans = self._tokenizer.offsets(text).characters.tolist()
+        spans = token_spans(self._tokenizer, text).characters.tolist()
         found: list[tuple[int, int, tuple[str, str]]] = []
         place, begin_at = 0, 0
         while place < len(ids):
@@ -127,29 +126,6 @@ class Mending:
             place, begin_at = stop, end
         found.append((ids[-1] if ids else no_token, no_token, (text[begin_at:], "")))
         return found
-
-
-class OwnTexts:
-    """The text that ids stand for by themselves, whatever the decoder makes of them."""
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
-        settings = FileSettings(tokenizer.encoder.raw)
-        self._marks_spaces, self._in_bytes = settings.marks_spaces, settings.in_bytes
-        self._byte_of = {character: byte for byte, character in enumerate(byte_alphabet())}
-
-    def joined(self, ids: list[int]) -> str:
-        if self._tokenizer.encoder.byte_level:
-            return self._tokenizer.encoder.decode_bytes(ids).decode("utf-8", "replace")
-        parts = b"".join(self._bytes(self._tokenizer.piece(index)) for index in ids)
-        return parts.decode("utf-8", "replace")
-
-    def _bytes(self, piece: str) -> bytes:
-        if self._in_bytes and all(character in self._byte_of for character in piece):
-            return bytes(self._byte_of[character] for character in piece)
-        if len(piece) == 6 and piece.startswith("<0x") and piece.endswith(">"):
-            return bytes([int(piece[3:5], 16)])
-        return (piece.replace("▁", " ") if self._marks_spaces else piece).encode()
 
 
 def _some(texts: Sequence[str]) -> list[str]:

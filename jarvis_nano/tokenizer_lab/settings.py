@@ -17,7 +17,7 @@ class Step(NamedTuple):
 
     @property
     def kind(self) -> str:
-        return str(self.part["type"])
+        return str(self.part.get("type"))
 
 
 class FileSettings:
@@ -51,8 +51,8 @@ class FileSettings:
 def _flat(part: Any, path: str, inner: str) -> Iterator[Step]:
     if part is None:
         return
-    if part["type"] != "Sequence":
+    if part.get("type") != "Sequence":
         yield Step(path, part)
         return
-    for number, each in enumerate(part[inner]):
+    for number, each in enumerate(part.get(inner) or []):
         yield from _flat(each, f"{path}.{inner}[{number}]", inner)

@@ -13,7 +13,7 @@ from jarvis_nano.errors import UserError
 from jarvis_nano.tokenizer_lab.sampling import Sample, rank
 
 MEASURED_BYTES = 4 << 20  # more changes no figure by a hundredth
-LEARNT_BYTES = 16 << 20  # bounds the n-gram model: some 5 million tokens, 1 GB
+LEARNT_BYTES = 8 << 20  # bounds the n-gram model: 2 million tokens, 300 MB; at worst a token a byte, 1.2 GB
 PIECE = 4096  # characters: what one tokenizer must bring back at a time
 BUILTIN_BYTES = 600_000
 BUILTIN_SEED = 7919  # not that of the demo's corpus
@@ -40,7 +40,7 @@ def read_texts(data: Sequence[Path], learn_from: Sequence[Path] = ()) -> Texts:
     """The texts of the user's files; without any, of the built-in stories.
 
     Without `learn_from` the n-gram model learns from four fifths of the pieces, chosen by hash, and is measured on the
-    fifth. More than 4 MiB (16 MiB to learn from) are sampled. UserError on files that cannot be read or hold too
+    fifth. More than 4 MiB (8 MiB to learn from) are sampled. UserError on files that cannot be read or hold too
     little.
     """
     if not data and not learn_from:

@@ -11,8 +11,10 @@ import pytest
 from jarvis_nano.errors import UserError
 from jarvis_nano.kernels.bpe.patterns import byte_alphabet
 from jarvis_nano.tokenizer_lab import doctor_report
+from jarvis_nano.tokenizer_lab.comparison import compare
 from jarvis_nano.tokenizer_lab.doctor import Diagnosis, examine
 from jarvis_nano.tokenizer_lab.doctor.probes import PROBES
+from jarvis_nano.tokenizer_lab.texts import Texts
 
 
 def named(diagnosis: Diagnosis, name: str) -> Any:
@@ -267,6 +269,64 @@ def test_the_report_gives_proof_cause_and_cure(kind, unseen, capsys) -> None:
     assert max(map(len, out.splitlines())) <= 100
     for part in ("seen", "why", "do", "'un\\ndeux'", "decoder: null", "scripts/train_tokenizer.py"):
         assert part in out
+
+
+ODD: dict[str, tuple[str, Callable[[dict[str, Any]], None], str]] = {
+    "no byte step": ("GPT-2", lambda d: d.update(pre_tokenizer={"type": "WhitespaceSplit"}), "not-in-bytes"),
+    "a greedy token": (
+        "GPT-2",
+        lambda d: d["added_tokens"].append(dict(d["added_tokens"][0], content="e", special=False, rstrip=True, id=999)),
+        "greedy-added-token",
+    ),
+    "a greedy space": (
+        "o200k",
+        lambda d: d["added_tokens"].append(
+            dict(d["added_tokens"][0], content=" ", special=False, lstrip=True, rstrip=True, normalized=True, id=999)
+        ),
+        "greedy-added-token",
+    ),
+    "a suffix": ("Llama-3, cl100k", lambda d: d["model"].update(end_of_word_suffix="</w>"), "affixes"),
+    "bytes left": (
+        "Llama-2, Mistral",
+        lambda d: d.update(decoder={"type": "Fuse"}),
+        "wrong-decoder",
+    ),
+    "a decoder that strips": ("Llama-2, Mistral", lambda d: d.update(normalizer=None), "wrong-decoder"),
+    "Bert's": ("the original's", lambda d: d.update(pre_tokenizer={"type": "BertPreTokenizer"}), "dropped-characters"),
+    "by chance": ("the original's", lambda d: d["model"].update(dropout=0.5), "dropout"),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_odd_files_are_explained_and_compared(kind, tmp_path, name) -> None:
+    """Files that no one should make, and people do: every loss has a cause, and nothing falls over."""
+    of, change, expected = ODD[name]
+    data = json.loads((kind[of] / "tokenizer.json").read_text(encoding="utf-8"))
+    change(data)
+    (tmp_path / "tokenizer.json").write_text(json.dumps(data), encoding="utf-8")
+    texts = Texts(["L'eau « œuvre » été\nAujourd’hui 😀 ﬁn", "'" * 500, "<|end|> a\u0301 \r\n 日本"], [], "odd")
+    found = examine(tmp_path, texts.measured)
+    assert named(found, expected).why
+    assert "unexplained" not in [finding.name for finding in found.findings]
+    (compared,) = compare([tmp_path], texts)
+    assert compared.lines >= 3
+    json.dumps(compared.as_json(), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda d: d.update(decoder={"type": "Zut"}), "cannot decode"),
+        (lambda d: d.update(decoder={"type": "Sequence"}), "cannot decode"),
+        (lambda d: d["model"].update(unk_token="<zut>"), "'<zut>', which is not in the vocabulary"),
+    ],
+)
+def test_files_that_nothing_can_use_are_the_user_s_error(kind, tmp_path, change, message) -> None:
+    data = json.loads((kind["the original's"] / "tokenizer.json").read_text(encoding="utf-8"))
+    change(data)
+    (tmp_path / "tokenizer.json").write_text(json.dumps(data), encoding="utf-8")
+    with pytest.raises(UserError, match=message):
+        examine(tmp_path, ["Le chat."])
 
 
 def test_markup_in_a_token_is_shown_as_it_is(ill, capsys) -> None:

@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from jarvis_nano.tokenizer import Tokenizer
 from jarvis_nano.tokenizer_lab.doctor.finding import LEVELS, Finding
 from jarvis_nano.tokenizer_lab.doctor.french import costs
 from jarvis_nano.tokenizer_lab.doctor.losing import losses
 from jarvis_nano.tokenizer_lab.doctor.probes import with_tokens
 from jarvis_nano.tokenizer_lab.doctor.reading import read_config, risks, vocabulary_notes
 from jarvis_nano.tokenizer_lab.doctor.stages import Stages, Trace
+from jarvis_nano.tokenizer_lab.loading import load
 
 LINES = 300  # of the data, followed through the stages
 LINE = 2000  # characters of one
@@ -48,16 +48,17 @@ class Diagnosis:
 
 def examine(path: Path, texts: Sequence[str]) -> Diagnosis:
     """Examine the tokenizer of a folder or file, on French texts. UserError where it cannot be loaded."""
-    tokenizer = Tokenizer.load(path, n_threads=1)
+    loaded = load(path)
+    tokenizer, settings = loaded.tokenizer, loaded.settings
     stages = Stages(tokenizer)
     probes = list(with_tokens(list(tokenizer.encoder.added_tokens)).values())
     lines = _lines(texts)
     in_probes, in_lines = _traces(stages, probes), _traces(stages, lines)
     findings = [
         *losses(in_probes, in_lines, len(lines)),
-        *risks(tokenizer, stages.settings, read_config(path)),
-        *costs(tokenizer, stages.settings, texts),
-        *vocabulary_notes(tokenizer, stages.settings, texts),
+        *risks(tokenizer, settings, read_config(path)),
+        *costs(tokenizer, settings, texts),
+        *vocabulary_notes(tokenizer, settings, texts),
     ]
     order = list(LEVELS)
     return Diagnosis(

@@ -45,6 +45,22 @@ _RULES = {
         "the tokens hold the text, and the decoder changes it",
         "take the decoder that belongs to the pre-tokenizer, without clean-up",
     ),
+    "is not spelt in bytes": (
+        "not-in-bytes",
+        "the vocabulary and the decoder are of bytes (é is Ã©), and no step spells the text so: all but plain letters "
+        "is dropped or broken",
+        'add {"type": "ByteLevel", "add_prefix_space": false, "use_regex": false} as the last pre_tokenizer',
+    ),
+    "takes more than an added token's text": (
+        "greedy-added-token",
+        "an added token takes the spaces around it along, or stands for another text than its own",
+        "set its lstrip, rstrip and normalized false, or take it out of added_tokens",
+    ),
+    "spells parts of words apart": (
+        "affixes",
+        "the ends (or inner parts) of words have tokens of their own, and some letters have none",
+        f"a vocabulary without affixes; {RETRAIN}",
+    ),
     "takes a character for its own": (
         "reserved-character",
         "▁ in a text comes back as a space, for the vocabulary writes spaces so",

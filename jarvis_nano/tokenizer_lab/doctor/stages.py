@@ -7,10 +7,12 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from jarvis_nano.kernels.bpe.patterns import byte_alphabet
 from jarvis_nano.kernels.bpe.tokenizer_file import library_part
 from jarvis_nano.tokenizer import Tokenizer
-from jarvis_nano.tokenizer_lab.losses import OwnTexts, come_back
+from jarvis_nano.tokenizer_lab.losses import come_back
 from jarvis_nano.tokenizer_lab.settings import FileSettings, Step
+from jarvis_nano.tokenizer_lab.spans import OwnTexts
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Stages:
         self.tokenizer = tokenizer
         self.settings = FileSettings(tokenizer.encoder.raw)
         self._own = OwnTexts(tokenizer)
+        self._alphabet = {c for c in byte_alphabet() if ord(c) < 0x80}  # these stand for themselves
         vocab = self.settings.model["vocab"]
         unknown = self.settings.unknown
         self.unknown_id = None if unknown is None else tokenizer.encoder.added_tokens.get(unknown, vocab.get(unknown))
@@ -53,8 +56,8 @@ class Stages:
         dropped = self._cut(normalized, trace)
         self._spell("".join(c for c in dict.fromkeys(normalized) if c not in dropped), trace)
         self._decode(trace)
-        if "▁" in text and self.settings.marks_spaces and not trace.blames:
-            trace.blames.append(Blame("takes a character for its own", self._where_marked(), "▁ for a space"))
+        if not trace.blames:
+            self._oddities(trace)
         if not trace.blames:
             trace.blames.append(Blame("unexplained", "the file as a whole", ""))
         return trace
@@ -71,9 +74,26 @@ class Stages:
             text = after
         return text
 
-    def _where_marked(self) -> str:
-        steps = [*self.settings.steps("normalizer"), *self.settings.steps("pre_tokenizer")]
-        return next(step.path for step in steps if "▁" in (step.part.get("content"), step.part.get("replacement")))
+    def _oddities(self, trace: Trace) -> None:
+        """Blames for what only a few files have."""
+        mark = self._mark_of_spaces() if "▁" in trace.text else None
+        if mark is not None:
+            trace.blames.append(Blame("takes a character for its own", mark.path, "▁ for a space"))
+        for affix in ("end_of_word_suffix", "continuing_subword_prefix"):
+            if self.settings.model.get(affix):
+                setting = repr(self.settings.model[affix])
+                trace.blames.append(Blame("spells parts of words apart", f"model.{affix}", setting))
+
+    def _mark_of_spaces(self) -> Step | None:
+        steps = [
+            step for section in ("normalizer", "pre_tokenizer", "decoder") for step in self.settings.steps(section)
+        ]
+        for step in steps:
+            pattern = step.part.get("pattern")
+            texts = [step.part.get("content"), step.part.get("replacement")]
+            if "▁" in [*texts, pattern.get("String") if isinstance(pattern, dict) else None]:
+                return step
+        return None
 
     def _undone_by_decoder(self) -> set[str]:
         found = {
@@ -85,8 +105,9 @@ class Stages:
         """Blames the steps that drop characters; which ones they drop."""
         dropped: set[str] = set()
         for step in self.settings.steps("pre_tokenizer"):
-            only_spaces = trace.back.replace(" ", "") == trace.text.replace(" ", "")
-            if self._adds_space(step) and only_spaces and len(trace.back) > len(trace.text):
+            longer = len(trace.back) > len(trace.text)
+            same = trace.back.replace(" ", "") == trace.text.replace(" ", "") or trace.back.endswith(trace.text)
+            if self._adds_space(step) and longer and same:
                 trace.blames.append(Blame("adds a space", step.path, f"{step.kind} with a space put in front"))
             if step.kind == "ByteLevel" or not text:
                 continue
@@ -106,6 +127,12 @@ class Stages:
 
     def _spell(self, characters: str, trace: Trace) -> None:
         ids = self.tokenizer.encode(trace.text).tolist()
+        for content in self._greedy_added(ids, trace.text):
+            trace.blames.append(Blame("takes more than an added token's text", "added_tokens", repr(content)))
+        foreign = any(character not in self._alphabet for character in trace.text)
+        if self.tokenizer.encoder.byte_level and not self.settings.in_bytes and foreign:
+            trace.blames.append(Blame("is not spelt in bytes", "pre_tokenizer", "without a ByteLevel step"))
+            return
         if self.unknown_id is not None and self.unknown_id in ids:
             trace.lost = "".join(c for c in characters if self.unknown_id in self._ids(c))
             trace.blames.append(Blame("has no token for characters", "model.unk_token", repr(self.settings.unknown)))
@@ -114,6 +141,18 @@ class Stages:
         if missing:
             trace.lost = missing
             trace.blames.append(Blame("has no token for characters", "model.vocab", self._why_missing()))
+
+    def _greedy_added(self, ids: list[int], text: str) -> list[str]:
+        """The added tokens among the ids that take spaces along, or stand for a text that is not theirs."""
+        present = set(ids)
+        entries = self.settings.data.get("added_tokens") or []
+        return [
+            entry["content"]
+            for entry in entries
+            if self.tokenizer.encoder.added_tokens.get(entry["content"]) in present
+            and (entry.get("lstrip") or entry.get("rstrip") or entry["content"] not in text)
+            and entry["content"] != self.settings.unknown
+        ]
 
     def _ids(self, text: str) -> list[int]:
         return self.tokenizer.encode(text).tolist()
@@ -141,7 +180,9 @@ class Stages:
         kinds = ", ".join(step.kind for step in self.settings.steps("decoder"))
         if self.settings.in_bytes and not self.tokenizer.encoder.byte_level:
             trace.blames.append(Blame("leaves its own spelling", "decoder", f"{kinds}, for tokens spelt in bytes"))
-        elif not trace.blames and own == trace.text:
+        elif not trace.blames and (
+            own == trace.text or own.strip(" ") == trace.text.strip(" ") != trace.back.strip(" ")
+        ):
             trace.blames.append(Blame("changes what the tokens say", "decoder", kinds))
 
 

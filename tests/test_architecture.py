@@ -19,7 +19,7 @@ FLOORS = (
     ("errors", "_allocator"),
     ("kernels", "config"),
     ("model", "lora", "tokenizer", "corpus"),
-    ("runs", "tokenizer_training"),
+    ("runs", "tokenizer_training", "tokenizer_lab"),
     ("generation", "data"),
     ("chat", "observe", "convert"),
     ("evaluation", "terminal"),
@@ -119,10 +119,12 @@ def test_the_package_and_its_kernels_import_lazily():
         assert {node.module for node in at_import} <= {"__future__", "importlib", "typing"}, file
 
 
-@pytest.mark.parametrize("names", ["jarvis_nano", "jarvis_nano.kernels", "jarvis_nano.tokenizer", "corpus"])
+@pytest.mark.parametrize(
+    "names", ["jarvis_nano", "jarvis_nano.kernels", "jarvis_nano.tokenizer", "corpus", "tokenizer_lab"]
+)
 def test_text_work_leaves_torch_alone(names):
-    if names == "corpus":
-        files = [name for name, file in modules() if part(name) == "corpus" and not file.name.startswith("__")]
+    if names in ("corpus", "tokenizer_lab"):
+        files = [name for name, file in modules() if part(name) == names and not file.name.startswith("__")]
     else:
         files = [names]
     program = (

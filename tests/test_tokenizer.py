@@ -264,7 +264,7 @@ def test_the_script_trains_on_files_and_reports(tmp_path):
     ran = run_script(tmp_path / "a.txt", tmp_path / "b.jsonl", "--out", out, "--vocab-size", 300)
     assert ran.returncode == 0, ran.stderr
     assert "300 tokens, pattern french" in ran.stdout
-    assert "bytes per token; 2 documents" in ran.stdout
+    assert "bytes per token; trained on all of the corpus: 2 documents" in ran.stdout
     assert Tokenizer.load(out).vocab_size == 300
     (tmp_path / "c.txt").write_bytes(b"caf\xe9")
     for bad in (tmp_path / "none.txt", tmp_path / "c.txt"):

@@ -101,7 +101,7 @@ def test_the_language_asked_for_is_kept(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def dump(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return synthetic_dump.write_dump(tmp_path_factory.mktemp("dump") / "wiki.xml", 1_000_000)
+    return synthetic_dump.write_dump(tmp_path_factory.mktemp("dump") / "wiki.xml", 500_000)
 
 
 def test_a_dump_in_units_gives_every_article_once(tmp_path: Path, dump: Path) -> None:
@@ -129,10 +129,10 @@ def test_a_packed_dump_gives_the_same_documents(tmp_path: Path, dump: Path, suff
     """bz2: of many members, read from the middle; gz: one stream, cut into chunks."""
     packed = tmp_path / f"wiki{suffix}"
     if suffix == ".xml.bz2":
-        synthetic_dump.write_dump(packed, 1_000_000)
+        synthetic_dump.write_dump(packed, 500_000)
     else:
         packed.write_bytes(gzip.compress(dump.read_bytes()))
-    settings = Settings(languages=(), quality=False, unit_bytes=70_000)
+    settings = Settings(languages=(), quality=False, unit_bytes=60_000)
     prepare(dump, tmp_path / "plain", settings)
     prepare(packed, tmp_path / "packed", settings)
     assert texts(tmp_path / "packed") == texts(tmp_path / "plain")
@@ -141,7 +141,7 @@ def test_a_packed_dump_gives_the_same_documents(tmp_path: Path, dump: Path, suff
 def test_processes_and_units_done_before_change_nothing(
     tmp_path: Path, dump: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = Settings(unit_bytes=110_000)
+    settings = Settings(languages=(), unit_bytes=60_000)
     prepare(dump, tmp_path / "one", settings)
     prepare(dump, tmp_path / "two", settings, processes=2)
     assert digest(tmp_path / "one") == digest(tmp_path / "two")
@@ -181,7 +181,7 @@ def test_a_finished_corpus_is_left_as_it_is(tmp_path: Path) -> None:
 
 def test_shards_are_all_of_it(tmp_path: Path, dump: Path) -> None:
     def settings(shard: tuple[int, int]) -> Settings:
-        return Settings(languages=(), quality=False, unit_bytes=70_000, shard=shard)
+        return Settings(languages=(), quality=False, unit_bytes=60_000, shard=shard)
 
     prepare(dump, tmp_path / "whole", settings((0, 1)))
     for number in range(3):
@@ -241,12 +241,12 @@ def test_a_wrong_shard_is_refused(text: str) -> None:
 
 
 def test_kills_of_the_command_change_nothing(tmp_path: Path, dump: Path) -> None:
-    command = [sys.executable, str(ROOT / "scripts/prepare_corpus.py"), str(dump), "--unit-bytes", "120000"]
-    command += ["--processes", "1", "--languages", "fr"]
+    command = [sys.executable, str(ROOT / "scripts/prepare_corpus.py"), str(dump), "--unit-bytes", "60000"]
+    command += ["--processes", "1", "--languages"]
     subprocess.run([*command, "--out", str(tmp_path / "whole")], check=True, capture_output=True)
     rng = random.Random(3)
     hit = 0
-    for _ in range(3):
+    for _ in range(2):
         process = subprocess.Popen(
             [*command, "--out", str(tmp_path / "killed")], stdout=subprocess.DEVNULL, start_new_session=True
         )
@@ -273,12 +273,12 @@ def test_the_report_can_be_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("packed", [False, True])
 def test_the_standard_input_is_read(tmp_path: Path, dump: Path, packed: bool) -> None:
     command = [sys.executable, str(ROOT / "scripts/prepare_corpus.py"), "-", "--out", str(tmp_path / "out")]
-    command += ["--unit-bytes", "200000", "--processes", "1", "--languages", "--no-quality", "--json"]
+    command += ["--unit-bytes", "100000", "--processes", "1", "--languages", "--no-quality", "--json"]
     given = gzip.compress(dump.read_bytes()) if packed else dump.read_bytes()
     done = subprocess.run(command, input=given, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
     assert json.loads(done.stdout)["inputs"] == [{"name": "stdin", "bytes": 0, "sha256": None, "format": "mediawiki"}]
-    prepare(dump, tmp_path / "file", Settings(languages=(), quality=False, unit_bytes=200_000))
+    prepare(dump, tmp_path / "file", Settings(languages=(), quality=False, unit_bytes=100_000))
     assert texts(tmp_path / "out") == texts(tmp_path / "file")
 
 

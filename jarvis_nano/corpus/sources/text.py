@@ -24,9 +24,9 @@ _NOT_TEXT = "it looks like binary data: give the text itself, as .txt or .jsonl"
 def read_text(file: BinaryIO, source: Source) -> Iterator[Document]:
     """The documents of a plain text after the mark: what stands between runs of two or more blank lines.
 
-    A book without such runs is one document; with `options.whole_files` every book is. Line ends become "\\n". Damage is a byte that is not UTF-8, or a NUL: the
-    paragraph is left out; a file that is mostly so is an error as a whole. Memory: a document, at most MAX_DOCUMENT
-    characters (16 MiB), and a chunk.
+    A book without such runs is one document; with `options.whole_files` every book is. Line ends become "\\n". Damage
+    is a byte that is not UTF-8, or a NUL: the paragraph is left out; a file that is mostly so is an error as a whole.
+    Memory: a document, at most MAX_DOCUMENT characters (16 MiB), and a chunk.
     """
     yield from documents_of(_documents(decode(file, source), parted=not source.options.whole_files), source)
 

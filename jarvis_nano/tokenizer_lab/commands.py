@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.status import Status
 
@@ -27,7 +28,7 @@ def run_comparison(paths: Sequence[Path], data: Sequence[Path], learn_from: Sequ
     load_all(paths)  # what cannot be loaded is told before texts are read, which may take a while
     texts = read_texts(data, learn_from)
     with _status() as status:
-        found = compare(paths, texts, on_step=lambda name: status.update(f"measuring {name}"))
+        found = compare(paths, texts, on_step=lambda name: status.update(f"measuring {escape(name)}"))
     if not as_json:
         table.show(found, texts)
         return
@@ -46,7 +47,7 @@ def run_doctor(path: Path, data: Sequence[Path], *, as_json: bool) -> int:
     load(path)
     texts = read_texts(data)
     with _status() as status:
-        status.update(f"examining {path}")
+        status.update(f"examining {escape(str(path))}")
         diagnosis = examine(path, texts.measured)
     if as_json:
         print(json.dumps(without_nan(diagnosis.as_json()), ensure_ascii=False, indent=1))

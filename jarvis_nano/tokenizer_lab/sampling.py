@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -70,9 +71,9 @@ class Sample:
     def texts(self, on_read: Callable[[int], object] | None = None) -> Iterator[str]:
         """Read the corpus, then give the sample. The corpus is read at the first text asked for.
 
-        on_read(bytes of text so far) is told of the reading. Memory: at most n_bytes, packed by zstd (a third of it
-        for French), a block of 256 KiB for each band that is not empty (some 50 MiB), and one document. UserError
-        where a text is not UTF-8.
+        on_read(bytes of text so far) is told of the reading. Memory: at most n_bytes, packed by zstd (two fifths of
+        it for French), a block of at most 256 KiB for each band that is not empty (some 50 MiB), and one document.
+        UserError where a text is not UTF-8.
         """
         kept = _Kept(self.asked)
         for text in self._read():
@@ -157,14 +158,14 @@ class _Kept:
         self._n_bytes += len(utf8)
         if self._n_bytes > self._room:
             whole, self._all, self._n_bytes = self._all, None, 0
-            for kept in whole.texts():
+            for kept in whole.take():
                 self._distribute(kept)
 
     def texts(self) -> Iterator[str]:
         if self._all is not None:
-            yield from self._all.texts()
+            yield from self._all.take()
         for number in sorted(self._bands, reverse=True):
-            yield from self._bands[number].texts()
+            yield from self._bands[number].take()
 
     def _distribute(self, text: str) -> None:
         for piece in pieces(text, PIECE):
@@ -187,8 +188,7 @@ class _Packed:
 
     def __init__(self) -> None:
         self.n_bytes = 0
-        self._frames: list[bytes] = []
-        self._lengths: list[list[int]] = []
+        self._blocks: deque[tuple[bytes, list[int]]] = deque()  # packed, with the lengths of its texts
         self._open: list[bytes] = []
         self._open_bytes = 0
 
@@ -197,13 +197,15 @@ class _Packed:
         self._open.append(utf8)
         self._open_bytes += len(utf8)
         if self._open_bytes >= _BLOCK:
-            self._frames.append(zstandard.ZstdCompressor(level=1).compress(b"".join(self._open)))
-            self._lengths.append([len(one) for one in self._open])
+            packed = zstandard.ZstdCompressor(level=1).compress(b"".join(self._open))
+            self._blocks.append((packed, [len(one) for one in self._open]))
             self._open, self._open_bytes = [], 0
 
-    def texts(self) -> Iterator[str]:
+    def take(self) -> Iterator[str]:
+        """The texts, in their order; what has been given is let go."""
         unpacker = zstandard.ZstdDecompressor()
-        for frame, lengths in zip(self._frames, self._lengths, strict=True):
+        while self._blocks:
+            frame, lengths = self._blocks.popleft()
             block = memoryview(unpacker.decompress(frame))
             begin = 0
             for length in lengths:

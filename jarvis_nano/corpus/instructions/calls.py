@@ -159,6 +159,17 @@ def _literal(source: str, start: int, begin: int) -> dict[str, Any]:
     return value
 
 
+def read_literal(text: str) -> dict[str, Any]:
+    """A whole text as a Python dict literal, by the rules for arguments; CallError where it is none."""
+    text = text.strip()
+    if not text.startswith("{"):
+        raise CallError(f"{text[:16]!r} is no dict", 0, 0)
+    end = _end_of_literal(text, 0, 0)
+    if end != len(text):
+        raise CallError(f"behind the dict stands {text[end : end + 16]!r}", 0, end)
+    return _literal(text, 0, 0)
+
+
 def json_fault(value: Any) -> str:
     """What keeps a value from being a call's arguments; "" if nothing does."""
     if isinstance(value, dict):

@@ -29,7 +29,7 @@ ROLE_NAMES = {  # as they are written in the wild
 }
 # ShareGPT has no fixed names; OpenAI's are fixed, and any other is a fault.
 _SHAREGPT_ROLES = {"human", "gpt", "chatgpt", "bot", "bard", "bing", "model", "observation", "function_call"}
-_OWN_KEYS = {
+OWN_KEYS = {
     "seed": {"instruction", "response"},
     "alpaca": {"instruction", "input", "output", "response", "system", "history"},
     "sharegpt": {"conversations", "system"},
@@ -93,7 +93,7 @@ def parse(record: dict[str, Any]) -> tuple[Conversation | None, list[Fault]]:
     faults: list[Fault] = []
     messages = _PARSERS[found](record, faults)
     tools = _tools(record.get("tools"), faults) if "tools" in record else None
-    own = _OWN_KEYS[found]
+    own = OWN_KEYS[found]
     extra = {key: value for key, value in record.items() if key not in own and key != "tools"}
     if extra and not CARRIED.issuperset(extra):
         faults += [Fault("unknown-key", _unknown_key(key, found)) for key in extra if key not in CARRIED]
@@ -101,7 +101,7 @@ def parse(record: dict[str, Any]) -> tuple[Conversation | None, list[Fault]]:
 
 
 def _unknown_key(key: str, format_name: str) -> str:
-    read = ", ".join(sorted(_OWN_KEYS[format_name]))
+    read = ", ".join(sorted(OWN_KEYS[format_name]))
     return f'the key "{key:.60}" is unknown to the format {format_name}, which reads {read}'
 
 

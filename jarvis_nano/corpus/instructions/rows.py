@@ -61,7 +61,7 @@ class Rows(Iterator[Row]):
 
     def __init__(self, file: io.BufferedReader, place: str) -> None:
         """UserError at once where the file is UTF-16, Parquet, or another format that is not JSON."""
-        self._file = file
+        self.file = file
         self._decoder = _Decoder()
         self.crlf: tuple[int, int] = (0, 0)
         self.bom = False
@@ -80,12 +80,12 @@ class Rows(Iterator[Row]):
 
     def _lines(self) -> Iterator[Row]:
         number = n_crlf = first_crlf = 0
-        while line := self._file.readline(MAX_ROW + 1):
+        while line := self.file.readline(MAX_ROW + 1):
             number += 1
             if len(line) > MAX_ROW:
                 yield Row(number, "", None, (_too_long(),))
                 while line and not line.endswith(b"\n"):
-                    line = self._file.readline(_CHUNK)
+                    line = self.file.readline(_CHUNK)
                 continue
             if line.endswith(b"\r\n"):
                 n_crlf += 1
@@ -129,7 +129,7 @@ class Rows(Iterator[Row]):
     # -- any other layout --------------------------------------------------------------------------------------------
 
     def _stream(self) -> Iterator[Row]:
-        source = _Text(self._file)
+        source = _Text(self.file)
         source.fill()
         self.bom = source.bom
         source.skip()

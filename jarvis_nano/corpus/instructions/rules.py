@@ -64,7 +64,7 @@ _ALL = (
     _warning("foreign-token", "a special token of another model's template", "remove it, or remove the row"),
     _warning("outer-space", "white space at the ends of a text", "remove it"),
     _error("prompt-echo", "an answer that begins with the whole prompt", "keep only what follows it"),
-    _warning("cut-off", "an answer that stops in mid-sentence or in a code block", "finish it, or remove the row"),
+    _warning("cut-off", "an answer whose last sentence or code block has no end", "finish it, or remove the row"),
     _warning("extreme-length", "a text of more than 32,768 characters", "look at it: is it what was meant?"),
     Rule("boilerplate", "notice", "an answer that speaks as another company's model", "rewrite it"),
     _warning("not-french", "a text in another language", "translate or remove the row, or give --language any"),

@@ -117,6 +117,12 @@ def split_turns(text: str, template: Template) -> list[Message]:
 
 
 def _without_ends(content: str, ends: Sequence[str]) -> str:
+    """The content without the tokens that end it. What stands before <|end|> is the text to the last space."""
+    if "<|end|>" in ends:
+        whole = content.rstrip()
+        whole = whole.removesuffix("</s>").rstrip() if whole.endswith("<|end|></s>") else whole
+        if whole.endswith("<|end|>"):
+            return whole.removesuffix("<|end|>")
     content = content.strip()
     for end in ends:
         content = content.removesuffix(end).rstrip()

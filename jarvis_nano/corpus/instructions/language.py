@@ -1,7 +1,7 @@
 """Is a message French? Cautious: a short command, a name, code or a translation asked for is never said not to be.
 
 French is known by its function words, which costs two microseconds; only a text that has hardly any is given to lingua
-(optional, 0.2 ms), or to the function words of five other languages where lingua is not installed.
+(optional, a millisecond), or to the function words of five other languages where lingua is not installed.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def foreign_language(lowered: str, asked: str, detect: Detect) -> str | None:
     if len(words) < MIN_WORDS:
         return None
     n_french = sum(map(_FRENCH.__contains__, words)) + len(_ELISION.findall(prose))
-    return None if n_french >= _ENOUGH * len(words) else detect(prose[:2000])
+    return None if n_french >= _ENOUGH * len(words) else detect(prose[:500])
 
 
 def _prose(text: str) -> str:

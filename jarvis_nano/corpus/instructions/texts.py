@@ -16,7 +16,8 @@ from jarvis_nano.corpus.instructions.messages import Fault, Message, kind_of
 from jarvis_nano.corpus.instructions.templates import FOREIGN_TOKENS
 
 EXTREME_LENGTH = 32_768
-_ECHO_WORDS = 4
+_ECHO_WORDS = 4  # of a prompt with something behind it
+_SAME_WORDS = 8  # of a prompt that is all of the answer
 _LIST_ITEM = re.compile(r"\s*(?:[-*•–—#>|]|\d+[.)])")
 _SENTENCE_END = re.compile(r"[.!?…][\s»\")]")
 _BOILERPLATE = re.compile(
@@ -114,10 +115,12 @@ def _answer_faults(said: str, lowered: str, asked: str, text: str, number: int) 
 def prompt_echo(answer: str, asked: str) -> int:
     """How many characters of an answer repeat the prompt before it; 0 where it is not all of it, or a word or two."""
     prompt = asked.strip().rstrip(" ?!.:…\xa0\u202f")
-    if answer.startswith(prompt) and prompt.count(" ") >= _ECHO_WORDS - 1:
-        following = answer[len(prompt) : len(prompt) + 1]
-        return 0 if following.isalnum() else len(prompt)
-    return 0
+    if not prompt or not answer.startswith(prompt) or answer[len(prompt) : len(prompt) + 1].isalnum():
+        return 0
+    # « Au revoir et à bientôt ! » is a right answer to itself.
+    n_words = prompt.count(" ") + 1
+    needed = _ECHO_WORDS if len(answer) > len(prompt) + 8 else _SAME_WORDS
+    return len(prompt) if n_words >= needed else 0
 
 
 def _cut_off(said: str) -> str:

@@ -21,6 +21,7 @@ from jarvis_nano.corpus.instructions.texts import prompt_echo, strip_tokens
 _TEXT_KEYS = {"instruction", "response", "input", "output", "system", "prompt", "completion", "text", "value"}
 _TEXT_KEYS |= {"content"}
 _STRING_OR_COMMA = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|,(?=\s{0,1000}[}\]])', re.DOTALL)
+_LENIENT = json.JSONDecoder(strict=False)
 
 
 class Mender:
@@ -57,20 +58,20 @@ class Mender:
                 return [self._mend_value(inner, "history ", done) for inner in value]
             return [self._mend_value(inner, key, done) if isinstance(inner, dict) else inner for inner in value]
         if isinstance(value, str) and (key in _TEXT_KEYS or key == "history "):
-            return self._mend_text(value, done)
+            return self._mend_text(value, done, is_template=key == "text" and find_template(value) is not None)
         if key in _TEXT_KEYS and isinstance(value, int | float) and not isinstance(value, bool):
             done.append("wrong-type")
             return json.dumps(value)
         return value
 
-    def _mend_text(self, text: str, done: list[str]) -> str:
+    def _mend_text(self, text: str, done: list[str], is_template: bool) -> str:
         mended = mend_characters(text)
         if mended != text:
             done += [fault.code for fault in character_faults(text, 0)]
         stripped = mended.strip()
         if stripped != mended:
             done.append("outer-space")
-        if stripped and ("<" in stripped or "[" in stripped) and find_template(stripped) is None:
+        if not is_template and ("<" in stripped or "[" in stripped):
             bare = strip_tokens(stripped, self._tokens)
             if bare != stripped:
                 done.append("special-token")
@@ -131,11 +132,12 @@ def _replaced(value: Any, old: str, new: str) -> Any:
 
 def mend_json(raw: str) -> dict[str, Any] | None:
     """The object of a row that is almost JSON: with commas too many, raw line ends in strings, or a Python dict."""
-    without_commas = _STRING_OR_COMMA.sub(lambda found: "" if found[0] == "," else found[0], raw).strip().rstrip(",")
+    without_commas = _STRING_OR_COMMA.sub(lambda found: "" if found[0] == "," else found[0], raw).strip()
     for text in (raw, without_commas):
         with suppress(ValueError, RecursionError):
-            found = json.loads(text, strict=False)
-            return found if isinstance(found, dict) else None
+            found, end = _LENIENT.raw_decode(text)
+            # What follows a row of an array is not the row's.
+            return found if isinstance(found, dict) and not text[end:].strip(" \t\r\n,]") else None
     with suppress(CallError):
-        return read_literal(without_commas)
+        return read_literal(without_commas.rstrip(",] \t\r\n"))
     return None

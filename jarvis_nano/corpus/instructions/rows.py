@@ -19,7 +19,7 @@ from jarvis_nano.errors import UserError
 MAX_ROW = 16 << 20  # bytes
 _CHUNK = 1 << 18  # characters
 KEYS = "instruction|input|output|response|messages|conversations|prompt|completion|text|id|system|tools|history"
-_NEXT_ROW = re.compile(rf'(?:\}}|\n)[\s,]{{0,24}}(\{{\s{{0,24}}"(?:{KEYS})"\s{{0,8}}:)')
+_NEXT_ROW = re.compile(rf"""(?:\}}|\n)[\s,]{{0,24}}(\{{\s{{0,24}}["'](?:{KEYS})["']\s{{0,8}}:)""")
 _KNOWN_ROW = re.compile(rf'\{{\s{{0,24}}"(?:{KEYS})"\s{{0,8}}:')
 _BETWEEN = re.compile(r"[\s,]*")
 _KEPT = 256  # characters that are kept of what is passed over: a row's beginning may lie across the joint
@@ -143,15 +143,20 @@ class Rows(Iterator[Row]):
                 continue
             line = source.line
             try:
-                row, end = self._decode(source.buffer, source.at, line, more=source.more and not source.is_full)
+                row, end = self._decode(source.buffer, source.at, line, more=source.more)
             except _Incomplete:
-                source.fill()
-                continue
+                if not source.is_full:
+                    source.fill()
+                    continue
+                yield Row(line, "", None, (_too_long(),))
+                source.skip_to_next_row(source.at + 1)
             except _Unreadable as error:
-                too_long = source.more and source.is_full and len(source.buffer) - error.at < _KEPT
-                fault = _too_long() if too_long else error.fault
-                yield Row(line, source.buffer[source.at : source.at + 4096], None, (fault,))
+                begin, buffer = source.at, source.buffer
                 source.skip_to_next_row(error.at)
+                end = source.at if source.buffer is buffer else len(buffer)
+                yield Row(line, buffer[begin : min(end, begin + _CHUNK)], None, (error.fault,))
+                if source.is_done and buffer.rstrip().endswith("]"):
+                    is_array = False
             else:
                 source.at = end
                 yield row
@@ -230,6 +235,10 @@ class _Text:
     def is_full(self) -> bool:
         return len(self.buffer) - self.at > MAX_ROW
 
+    @property
+    def is_done(self) -> bool:
+        return not self.more and self.at == len(self.buffer)
+
     def fill(self) -> None:
         """Forget what is done and read as much again as is held, so that long rows are looked at a few times only."""
         _ = self.line
@@ -273,21 +282,27 @@ def _too_long() -> Fault:
 
 def _is_lines(head: bytes) -> bool:
     """Whether rows stand on lines of their own: one of the first does, or the file is no JSON at all."""
-    text = head.decode("utf-8-sig", errors="replace")
-    if text.lstrip()[:1] not in ("{", "["):
+    text = head.decode("utf-8-sig", errors="replace").lstrip()
+    if not text.startswith(("{", "[")):
         return True
     if "\n" not in text.strip():
         return False
+    if text.startswith("["):  # an array over many lines, or lines of which the first is a list, and no row
+        return _is_json(text[: text.index("\n")])
     for line in text.splitlines():
-        if line.startswith("{") and _KNOWN_ROW.match(line):
-            try:
-                json.loads(line)
-            except (ValueError, RecursionError):
-                continue
+        if _KNOWN_ROW.match(line) and _is_json(line):
             return True
     # Faulty rows only: lines that begin and end as an object does, though none can be read.
     lines = [line for line in text.splitlines()[:-1] if line.strip()]
-    return bool(lines) and not text.lstrip().startswith("[") and all(line.rstrip().endswith("}") for line in lines)
+    return bool(lines) and all(line.startswith("{") and line.rstrip().endswith("}") for line in lines)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 _FOREIGN = {

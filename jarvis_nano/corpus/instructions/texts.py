@@ -119,7 +119,7 @@ def prompt_echo(answer: str, asked: str) -> int:
         return 0
     # « Au revoir et à bientôt ! » is a right answer to itself.
     n_words = prompt.count(" ") + 1
-    needed = _ECHO_WORDS if len(answer) > len(prompt) + 8 else _SAME_WORDS
+    needed = _ECHO_WORDS if any(map(str.isalnum, answer[len(prompt) :])) else _SAME_WORDS
     return len(prompt) if n_words >= needed else 0
 
 

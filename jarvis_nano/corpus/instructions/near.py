@@ -1,7 +1,7 @@
 """Rows that share most of their 3-word sequences: MinHash in numpy, then their Jaccard index. For a file of rows.
 
-The size of instruction files, up to a few million short rows, in memory: 4 bytes a sequence (SKETCH of them at most)
-and 80 a row. Corpora have corpus/quality/duplicates.py, into which this may be merged one day.
+For instruction files, up to a few million rows, held in memory: 4 bytes a sequence (SKETCH of them at most), 80 a row,
+and 8 a pair that is looked at. Corpora have corpus/quality/duplicates.py, into which this may be merged one day.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class NearRows:
         """(number, an earlier number, Jaccard index) for each text that has one with THRESHOLD or more, in order.
 
         A text is compared with the first and the last before it of each group that shares a band, so that a million
-        rows from one mould cost a million comparisons. `eligible`: which texts may be the later one; `only_before`:
-        the earlier one is one of the first so many.
+        rows from one mould cost a million comparisons. `eligible`: which texts count at all; `only_before`: the
+        earlier one is one of the first so many, eligible or not.
         """
         if self._waiting:
             self._hash_waiting()
@@ -57,10 +57,10 @@ class NearRows:
         self._bands.clear()
         sketches, lengths = np.concatenate(self._sketches), np.concatenate(self._lengths)
         ends = np.cumsum(lengths)
-        later, earlier = _candidates(bands, only_before)
-        if eligible is not None:
-            kept = np.asarray(eligible, dtype=bool)[later]
-            later, earlier = later[kept], earlier[kept]
+        rows = np.arange(len(bands))
+        if eligible is not None:  # rows left out are copies of others, which stand for them
+            rows = np.flatnonzero(eligible | (rows < (only_before or 0)))
+        later, earlier = (rows[side] for side in _candidates(bands[rows], only_before))
         done = -1
         for begin in range(0, len(later), _PAIRS):
             pair = slice(begin, begin + _PAIRS)
@@ -202,7 +202,7 @@ def _candidates(bands: np.ndarray, only_before: int | None = None) -> tuple[np.n
 
     The earlier one is the first of its group and the one just before, of those below `only_before` if it is given.
     """
-    found = [np.zeros(0, np.uint64)]
+    pairs = np.zeros(0, np.uint64)
     for band in bands.T:
         order = np.argsort(band, kind="stable")
         same = band[order[1:]] == band[order[:-1]]
@@ -213,9 +213,10 @@ def _candidates(bands: np.ndarray, only_before: int | None = None) -> tuple[np.n
         if only_before is not None:  # the last of the group that is below, carried on to those behind it
             below = np.maximum.accumulate(np.where(order < only_before, np.arange(len(order)), 0))
             before = order[below][1:][same]
-        for earlier in (before, first[1:][same]):
-            found.append((later.astype(np.uint64) << np.uint64(32)) | earlier.astype(np.uint64))
-    pairs = _sorted_once(np.concatenate(found))
+        keys = later.astype(np.uint64) << np.uint64(32)
+        new = [keys | earlier.astype(np.uint64) for earlier in (before, first[1:][same])]
+        # Most pairs share several bands: kept once from band to band, they take a tenth of the memory.
+        pairs = _sorted_once(np.concatenate([pairs, *new]))
     later, earlier = (pairs >> np.uint64(32)).astype(np.int64), (pairs & np.uint64(0xFFFFFFFF)).astype(np.int64)
     if only_before is None:
         return later, earlier

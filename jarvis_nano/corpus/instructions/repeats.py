@@ -91,7 +91,9 @@ class Repeats:
         for row in np.flatnonzero(differing):
             found = f"the prompt of line {lines[first_prompt[row]]} with another answer"
             yield int(lines[row]), Fault("conflict", found)
-        for number, other, likeness in self._near.pairs(~repeated & ~differing):
+        for number, other, likeness in self._near.pairs(~repeated):
+            if differing[number]:
+                continue
             shared = f"shares {likeness:.0%} of its 3-word sequences with line {lines[other]}"
             yield int(lines[number]), Fault("near-duplicate", shared)
         yield from _repeated_answers(lines, prompts, answers)

@@ -248,7 +248,10 @@ def _from_function(function: Any) -> Call:
     if not isinstance(arguments, dict):
         raise ValueError(f"the arguments of {name:.64} are no object; expected a JSON string of one")
     call = Call(name, arguments)
-    write_call(call)
+    try:
+        write_call(call)
+    except RecursionError:
+        raise ValueError(f"the arguments of {name:.64} are nested deeper than {MAX_DEPTH}") from None
     return call
 
 

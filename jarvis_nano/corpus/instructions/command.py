@@ -19,6 +19,7 @@ from jarvis_nano.corpus.instructions.reading import open_rows
 from jarvis_nano.corpus.instructions.repairing import Written, write_repaired
 from jarvis_nano.corpus.instructions.rules import refuses
 from jarvis_nano.corpus.instructions.texts import TokenizerUse
+from jarvis_nano.corpus.sources.opening import STDIN
 from jarvis_nano.errors import UserError
 
 Format = Literal["seed", "alpaca", "sharegpt", "openai", "prompt", "text"]
@@ -109,6 +110,8 @@ def _refuse_misfits(settings: CheckInstructions) -> None:
         raise UserError(f"--to {settings.to} needs a file to write: --out OUT, or --fix OUT to repair the rows as well")
     if settings.out and not settings.to:
         raise UserError("--out is for --to FORMAT; a repaired file is written with --fix OUT")
+    if (settings.out or settings.fix) and STDIN in settings.files:
+        raise UserError("the standard input cannot be read twice; write it to a file first")
     if settings.out and settings.fix:
         raise UserError("--out writes the rows as they are, --fix repaired; give one of the two")
 

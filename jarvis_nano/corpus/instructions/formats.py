@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from jarvis_nano.corpus.instructions.calls import from_tool_calls, join_calls
 from jarvis_nano.corpus.instructions.messages import Fault, Message, kind_of, message_faults, text_fault_code
+from jarvis_nano.corpus.instructions.rows import MAX_DEPTH, nesting
 from jarvis_nano.corpus.instructions.templates import find_template, split_turns
 
 FORMATS = ("seed", "alpaca", "sharegpt", "openai", "prompt", "text")
@@ -234,9 +235,14 @@ def _unknown_message_keys(turn: dict[str, Any], number: int) -> Iterable[Fault]:
 
 def _checked(messages: list[Message], faults: list[Fault]) -> list[Message]:
     """The messages whose text can be read; faults of the rest, unless one was told before."""
-    told = {fault.message for fault in faults if fault.message}
-    if messages or not faults:
+    serious = [fault for fault in faults if fault.code != "unknown-key"]
+    told = {fault.message for fault in serious if fault.message}
+    if messages or not serious:
         faults += [fault for fault in message_faults(messages) if fault.message not in told]
+    return _readable(messages)
+
+
+def _readable(messages: list[Message]) -> list[Message]:
     return [one for one in messages if text_fault_code(one["content"]) is None and isinstance(one["role"], str)]
 
 
@@ -253,7 +259,8 @@ def _prompt(record: dict[str, Any], faults: list[Fault]) -> list[Message]:
             messages += _field(record, key, "user" if key == "prompt" else "assistant", faults, 0)
         else:
             messages += _openai_messages(value, key, faults)
-    return messages if faults else _checked(messages, faults)
+    serious = any(fault.code != "unknown-key" for fault in faults)
+    return _readable(messages) if serious else _checked(messages, faults)
 
 
 def _text(record: dict[str, Any], faults: list[Fault]) -> list[Message]:
@@ -273,9 +280,12 @@ def _tools(value: Any, faults: list[Fault]) -> list[Any] | None:
     """The definitions; a string of JSON, as some files have it, is read."""
     if isinstance(value, str) and value.strip():
         try:
-            value = json.loads(value)
+            value = json.loads(value) if nesting(value) <= MAX_DEPTH else None
         except (ValueError, RecursionError) as error:
             faults.append(Fault("wrong-type", f'"tools" is a string that is no JSON: {error}'))
+            return None
+        if value is None:
+            faults.append(Fault("wrong-type", f'"tools" is null or JSON nested deeper than {MAX_DEPTH}'))
             return None
     if value in (None, "", []):
         return None

@@ -106,7 +106,7 @@ def _mend_turns(turns: list[dict[str, Any]], name: str, done: list[str]) -> list
         mended.append(turn)
     answers = {"assistant", "gpt", "chatgpt", "bot", "bard", "bing", "model", "function_call"}
     n = len(mended)
-    while n > 2 and mended[n - 1].get(name, mended[n - 1].get("role")) not in answers:
+    while n > 2 and str(mended[n - 1].get(name, mended[n - 1].get("role"))) not in answers:
         n -= 1
     if n > 1 and n < len(mended):
         done.append("last-turn")

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+from jarvis_nano.corpus.instructions import rows
 from jarvis_nano.corpus.instructions.checking import Checks, Progress, row_faults
 from jarvis_nano.corpus.instructions.converting import CannotHold, Render, convert
 from jarvis_nano.corpus.instructions.formats import Conversation
@@ -78,12 +79,12 @@ def write_repaired(
     writer = _Writer(checks, repair, to, render)
     with _file_beside(out) as file:
         for path in paths:
-            with open_rows(path) as rows:
-                for row in rows:
+            with open_rows(path) as found:
+                for row in found:
                     if line := writer.line_of(row, str(path)):
                         file.write(line + b"\n")
                     if progress and writer.result.rows % 256 == 0:
-                        progress(bytes_taken(rows.file))
+                        progress(bytes_taken(found.file))
         if writer.refused:
             shown = "\n  ".join(writer.refused[:FAULTS_SHOWN])
             more = len(writer.refused) - FAULTS_SHOWN
@@ -136,11 +137,15 @@ class _Writer:
         elif not changed and "\n" not in row.raw:
             self.result.written += 1
             return row.raw.encode()
-        self.result.written += 1
         try:
-            return json.dumps(record, ensure_ascii=False).encode()
+            line = json.dumps(record, ensure_ascii=False).encode()
         except UnicodeEncodeError:  # half a surrogate pair in a key that nobody reads
-            return json.dumps(record).encode()
+            line = json.dumps(record).encode()
+        if len(line) > rows.MAX_ROW:
+            self.refused.append(f"{place}:{row.line}: written anew it has more than {rows.MAX_ROW >> 20} MiB")
+            return None
+        self.result.written += 1
+        return line
 
     def _judge(self, row: Row, record: dict[str, Any] | None) -> tuple[Conversation | None, list[Fault]]:
         if record is None:

@@ -17,12 +17,15 @@ from jarvis_nano.corpus.instructions.messages import Fault, kind_of
 from jarvis_nano.errors import UserError
 
 MAX_ROW = 16 << 20  # bytes
-_CHUNK = 1 << 18  # characters
+MAX_DEPTH = 100  # brackets within brackets; Python's own limit is about 1,000
+MAX_FAULTS = 100  # of one line: each costs time in proportion to the line, which may be all faults
+_CHUNK = 1 << 16  # characters
 KEYS = "instruction|input|output|response|messages|conversations|prompt|completion|text|id|system|tools|history"
 _NEXT_ROW = re.compile(rf"""(?:\}}|\n)[\s,]{{0,24}}(\{{\s{{0,24}}["'](?:{KEYS})["']\s{{0,8}}:)""")
 _KNOWN_ROW = re.compile(rf'\{{\s{{0,24}}"(?:{KEYS})"\s{{0,8}}:')
 _BETWEEN = re.compile(r"[\s,]*")
 _KEPT = 256  # characters that are kept of what is passed over: a row's beginning may lie across the joint
+_STRING_OR_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
 _BAD_BYTE = re.compile("[\udc80-\udcff]")
 
 
@@ -105,14 +108,19 @@ class Rows(Iterator[Row]):
 
     def _objects(self, text: str, number: int) -> Iterator[Row]:
         """The rows of one line: one, as a rule."""
-        position = 0
+        position = n_faults = 0
         while position < len(text):
+            if n_faults == MAX_FAULTS:
+                found = f"more than {MAX_FAULTS} faults in this line; the rest of it is passed over"
+                yield Row(number, "", None, (Fault("bad-json", found),))
+                return
             try:
                 row, end = self._decode(text, position, number)
             except _Unreadable as error:
                 following = _NEXT_ROW.search(text, error.at)
                 end = following.start(1) if following else len(text)
                 yield Row(number, text[position:end], None, (error.fault,))
+                n_faults += 1
             else:
                 yield row
                 gap = _BETWEEN.match(text, end)
@@ -123,6 +131,7 @@ class Rows(Iterator[Row]):
                     following = _NEXT_ROW.search(text, end - 1)
                     begin = following.start(1) if following else len(text)
                     yield Row(number, text[end:begin], None, (fault,))
+                    n_faults += 1
                 end = begin
             position = end
 
@@ -180,10 +189,17 @@ class Rows(Iterator[Row]):
             found = f"not JSON: {error.msg} at column {column}; expected one object a line"
             at_line = line + text.count("\n", position, error.pos)
             raise _Unreadable(Fault("bad-json", found, line=at_line), max(error.pos, position + 1)) from None
-        except (RecursionError, ValueError) as error:  # brackets nested 1,000 deep; a number of 5,000 digits; NaN
+        except RecursionError as error:  # brackets nested about 1,000 deep: no row begins among the first of them
+            fault = Fault("bad-json", f"no JSON that can be read: {error}")
+            raise _Unreadable(fault, _behind_brackets(text, position, 8 * MAX_DEPTH)) from None
+        except ValueError as error:  # a number of 5,000 digits; NaN
             fault = Fault("bad-json", f"no JSON that can be read: {error}")
             raise _Unreadable(fault, position + 1) from None
+        if end - position > MAX_ROW:
+            return Row(line, "", None, (_too_long(),)), end
         raw = text[position:end]
+        if raw.count("{") + raw.count("[") > MAX_DEPTH and nesting(raw) > MAX_DEPTH:
+            return Row(line, raw, None, (Fault("bad-json", f"JSON nested deeper than {MAX_DEPTH}"),)), end
         if not isinstance(record, dict):
             fault = Fault("not-an-object", f"{kind_of(record)}; expected an object")
             return Row(line, raw, None, (fault,)), end
@@ -276,6 +292,27 @@ class _Text:
             self.fill()
 
 
+def nesting(text: str) -> int:
+    """How deep the brackets of a JSON text are nested."""
+    depth = deepest = 0
+    for found in _STRING_OR_BRACKET.finditer(text):
+        if found[0] in "[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif found[0] in "]}":
+            depth -= 1
+    return deepest
+
+
+def _behind_brackets(text: str, position: int, n: int) -> int:
+    """Behind the n-th opening bracket from a position on."""
+    for found in _STRING_OR_BRACKET.finditer(text, position):
+        n -= found[0] in "[{"
+        if not n:
+            return found.end()
+    return len(text)
+
+
 def _too_long() -> Fault:
     return Fault("row-too-long", f"a row of more than {MAX_ROW >> 20} MiB; expected one conversation a row")
 
@@ -289,11 +326,11 @@ def _is_lines(head: bytes) -> bool:
         return False
     if text.startswith("["):  # an array over many lines, or lines of which the first is a list, and no row
         return _is_json(text[: text.index("\n")])
-    for line in text.splitlines():
+    for line in text.split("\n"):
         if _KNOWN_ROW.match(line) and _is_json(line):
             return True
     # Faulty rows only: lines that begin and end as an object does, though none can be read.
-    lines = [line for line in text.splitlines()[:-1] if line.strip()]
+    lines = [line for line in text.split("\n")[:-1] if line.strip()]
     return bool(lines) and all(line.startswith("{") and line.rstrip().endswith("}") for line in lines)
 
 

@@ -127,7 +127,7 @@ def progress_bar(path: Path, what: str) -> Iterator[Callable[[int], None] | None
     if not console.is_terminal or not path.is_file():
         yield None
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
     with Progress(*columns, TimeRemainingColumn(), console=console, transient=True) as progress:
         task = progress.add_task(f"{what} {path.name}", total=path.stat().st_size)
         yield lambda done: progress.update(task, completed=done)

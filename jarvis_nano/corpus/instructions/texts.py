@@ -181,7 +181,7 @@ def _argument_problems(arguments: dict[str, Any], schema: dict[str, Any]) -> Ite
     properties = properties if isinstance(properties, dict) else {}
     required = schema.get("required")
     for name in required if isinstance(required, list) else []:
-        if name not in arguments:
+        if isinstance(name, str) and name not in arguments:
             yield f"the argument {name!r} is missing"
     for name, value in arguments.items():
         declared = properties.get(name)

@@ -37,7 +37,7 @@ calls = st.builds(Call, names, st.dictionaries(text, values, max_size=4))
 said = st.text(st.characters(exclude_categories=["Cs"]), max_size=30).filter(lambda one: "<" not in one).map(str.strip)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(calls, max_size=3), said)
 def test_calls_are_the_same_there_and_back(made, answer):
     written = join_calls(made, answer)
@@ -52,7 +52,7 @@ def test_calls_are_the_same_there_and_back(made, answer):
     assert all("\n" not in write_call(call) for call in made)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.text("<CALL:ab{}[]'\",:0\\ \n(*-u", max_size=60))
 def test_any_text_is_read_or_refused(text):
     for found in find_calls("<CALL:f{" + text):

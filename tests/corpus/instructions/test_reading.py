@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import json
+import time
 import tracemalloc
 
 import pytest
@@ -235,7 +236,7 @@ LAYOUTS = {
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("packed", [None, gzip.compress, bz2.compress, zstandard.compress])
-@pytest.mark.parametrize("chunk", [1 << 18, 7])
+@pytest.mark.parametrize("chunk", [1 << 16, 7])
 def test_every_layout_is_read(tmp_path, monkeypatch, layout, packed, chunk):
     monkeypatch.setattr(rows, "_CHUNK", chunk)
     data = LAYOUTS[layout].encode()
@@ -338,3 +339,52 @@ def test_instructions_are_told_from_a_corpus(tmp_path):
     packed = tmp_path / "i.jsonl.zst"
     packed.write_bytes(zstandard.compress(json.dumps(ROWS[0]).encode()))
     assert is_instructions(packed)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{" * 1_000_000,
+        "[" * 1_000_000,
+        "{\n" * 500_000,
+        "}\n" * 50_000,
+        "\n" * 1_000_000,
+        '{"id":\n' * 100_000,
+        '{"instruction": "a", "response": "b"}\n' + '{"id":}' * 500_000,
+        '{"instruction": "a", "response": "b"},' * 30_000,
+        '[{"id": "' + '\\"' * 400_000,
+        "[" + "{}," * 100_000,
+    ],
+    ids=lambda text: text[:12] + text[-4:],
+)
+def test_hostile_files_are_passed_through_in_time(tmp_path, text):
+    path = tmp_path / "i.jsonl"
+    path.write_text(text, encoding="utf-8")
+    begin = time.process_time()
+    with open_rows(path) as found:
+        for _ in found:
+            pass
+    assert time.process_time() - begin < 5
+
+
+def test_deep_brackets_are_refused_wherever_they_are(tmp_path):
+    deep = "[" * 300 + "]" * 300
+    call = {"name": "f", "arguments": '{"a": ' + deep + "}"}
+    rows = [
+        '{"instruction": "a", "response": "b", "meta": ' + deep + "}",
+        json.dumps({"instruction": "a", "response": "b", "tools": deep}),
+        json.dumps({"messages": [ONE[0], {"role": "assistant", "tool_calls": [{"function": call}]}]}),
+        dumps({"instruction": "a", "response": "[" * 300}),
+    ]
+    path = tmp_path / "i.jsonl"
+    path.write_text("\n".join(rows), encoding="utf-8")
+    with pytest.raises(UserError, match=r"3 faulty line\(s\)(.|\n)*line 1: JSON nested deeper(.|\n)*line 3") as caught:
+        read_instructions(path)
+    assert "line 4" not in str(caught.value)
+
+
+def test_a_key_unknown_to_a_message_hides_no_fault_of_it(tmp_path):
+    turns = [{"role": "assistant", "content": "a", "mood": "x"}, {"role": "assistant", "content": "b"}]
+    for row in ({"messages": turns}, {"prompt": turns[:1], "completion": turns[1:]}):
+        with pytest.raises(UserError, match="message 1 is of the assistant; expected the user"):
+            read_instructions(write(tmp_path / "i.jsonl", row))

@@ -161,3 +161,9 @@ def test_a_python_dict_is_read():
     for wrong in ("", "[1]", "{'a': 1} x", "{'a': 1}}", "dict()"):
         with pytest.raises(CallError):
             read_literal(wrong)
+
+
+def test_a_bad_call_does_not_hide_the_next():
+    error, found = find_calls("<CALL:a{'x':> et <CALL:b{}> Fait.")
+    assert isinstance(error, CallError)
+    assert (error.start, found.call) == (0, Call("b", {}))

@@ -350,3 +350,15 @@ def test_without_lingua_the_words_decide(monkeypatch, tmp_path):
         language.detector.cache_clear()
     assert [(one.code, one.line) for one in report.findings] == [("not-french", 2)]
     assert re.search("lingua, which judges better, is not installed", report.notes[0])
+
+
+def test_one_cause_gives_one_finding(tmp_path):
+    rows = [good(0), pair("Dis a.", "A."), pair("Dis a.", "B."), pair("Dis a.", "B."), {"messages": "a"}]
+    path = write(tmp_path / "i.jsonl", *rows, {"conversations": [1]}, {"messages": []})
+    assert found_in(path) == [
+        ("conflict", 3),
+        ("duplicate", 4),
+        ("wrong-type", 5),
+        ("wrong-type", 6),
+        ("missing-field", 7),
+    ]

@@ -1,4 +1,4 @@
-"""Conversations and ids: the template, instructions read from files, and Chat, which talks. No screen: terminal.py.
+"""Conversations and ids: the template, and Chat, which talks. Files: corpus/instructions; the screen: terminal.py.
 
 The template, segment by segment, with T(…) the tokens of an ordinary text and the special tokens as single ids:
 
@@ -11,30 +11,18 @@ token `ids[i]` is what a model must predict at position i - 1 (data/batches.py s
 
 from __future__ import annotations
 
-import json
 from collections.abc import Generator, Iterator, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
-from jarvis_nano.corpus.sources.opening import open_bytes
+from jarvis_nano.corpus.instructions import Message, check_messages, text_fault
 from jarvis_nano.errors import UserError
 from jarvis_nano.generation import KVCache, stream
 from jarvis_nano.tokenizer import SPECIAL_TOKENS, Tokenizer
 
 if TYPE_CHECKING:
     from jarvis_nano.model import Transformer
-
-ROLES = ("system", "user", "assistant")
-FAULTS_SHOWN = 10
-
-
-class Message(TypedDict):
-    """One turn, in OpenAI's words; role is system (first only), user or assistant."""
-
-    role: str
-    content: str
 
 
 class Piece(NamedTuple):
@@ -51,7 +39,7 @@ def render(messages: Sequence[Message], *, answer_next: bool = False) -> list[Pi
     A whole conversation ends with the assistant's answer and </s>; with `answer_next` it ends with the user's message
     and an open <|assistant|>. UserError on roles out of order and on empty messages.
     """
-    _check_messages(messages, last="user" if answer_next else "assistant")
+    check_messages(messages, last="user" if answer_next else "assistant")
     pieces: list[Piece] = []
     for message in messages:
         learnt = message["role"] == "assistant"
@@ -89,110 +77,6 @@ def _segment(tokenizer: Tokenizer, piece: Piece) -> np.ndarray:
     return tokenizer.encode(piece.text)
 
 
-def _check_messages(messages: Sequence[Message], *, last: str) -> None:
-    """UserError unless: an optional system message, then user and assistant in turn up to `last`; none empty."""
-    if not messages:
-        raise UserError("the conversation has no messages; expected at least one of the user")
-    for number, message in enumerate(messages, start=1):
-        role, content = message.get("role"), message.get("content")
-        if role not in ROLES:
-            raise UserError(f"message {number} has the role {role!r}; expected system, user or assistant")
-        if fault := _text_fault(content):
-            raise UserError(f"message {number} ({role}) is {fault}")
-    roles = [message["role"] for message in messages]
-    turns = roles[1:] if roles[0] == "system" else roles
-    for number, role in enumerate(turns):
-        expected = "user" if number % 2 == 0 else "assistant"
-        if role != expected:
-            raise UserError(f"message {number + 1 + len(roles) - len(turns)} is of the {role}; expected the {expected}")
-    if roles[-1] != last:
-        raise UserError(f"the last message is of the {roles[-1]}; expected the {last}")
-
-
-def read_instructions(path: Path | str) -> list[list[Message]]:
-    """The conversations of a JSONL file, in its order.
-
-    A line is {"instruction": …, "response": …} or {"messages": [{"role": …, "content": …}, …]}, ending with the
-    assistant; other keys are ignored, blank lines passed over; .gz, .bz2 and .zst are unpacked. UserError where the
-    file is missing or empty, and with every faulty line: not UTF-8, not JSON, a field missing or empty, roles out of
-    order.
-    """
-    return [messages for _, messages in read_numbered_instructions(path)]
-
-
-def read_numbered_instructions(path: Path | str) -> list[tuple[int, list[Message]]]:
-    """As read_instructions, each conversation with the number of its line."""
-    path = Path(path)
-    if path.is_dir():
-        raise UserError(f"{path} is a folder; expected a .jsonl file of instructions")
-    found: list[tuple[int, list[Message]]] = []
-    faults: list[str] = []
-    with open_bytes(path, str(path)) as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                text = line.decode("utf-8-sig" if number == 1 else "utf-8").strip()
-                if text:
-                    found.append((number, _conversation(text)))
-            except UnicodeDecodeError as error:
-                found_byte = f"byte {line[error.start]:#04x} at {error.start}"
-                faults.append(f"line {number}: not UTF-8 ({found_byte}); save the file as UTF-8")
-            except UserError as error:
-                faults.append(f"line {number}: {error}")
-    if faults:
-        more = f"\n  … and {len(faults) - FAULTS_SHOWN} more" if len(faults) > FAULTS_SHOWN else ""
-        raise UserError(f"{path} has {len(faults)} faulty line(s):\n  " + "\n  ".join(faults[:FAULTS_SHOWN]) + more)
-    if not found:
-        raise UserError(f'{path} holds no conversation; expected lines such as {{"instruction": "…", "response": "…"}}')
-    return found
-
-
-def _conversation(line: str) -> list[Message]:
-    """One line of a file, checked; UserError without the line's number."""
-    try:
-        record = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise UserError(f"not JSON: {error.msg} at column {error.colno}; expected one object a line") from None
-    except (RecursionError, ValueError) as error:  # brackets nested 1,000 deep; a number of 5,000 digits
-        raise UserError(f"no JSON that can be read: {error}") from None
-    if not isinstance(record, dict):
-        raise UserError(f"{_kind(record)}; expected an object")
-    if "messages" in record:
-        messages = record["messages"]
-        if not isinstance(messages, list) or not all(isinstance(message, dict) for message in messages):
-            raise UserError('"messages" is not a list of objects; expected [{"role": …, "content": …}, …]')
-        _check_messages(messages, last="assistant")
-        return [Message(role=message["role"], content=message["content"]) for message in messages]
-    missing = [field for field in ("instruction", "response") if field not in record]
-    if missing:
-        keys = ", ".join(list(record)[:6]) or "none"
-        raise UserError(f'no "{missing[0]}" (its keys: {keys}); expected "instruction" and "response", or "messages"')
-    for field in ("instruction", "response"):
-        if fault := _text_fault(record[field]):
-            raise UserError(f'"{field}" is {fault}')
-    return [
-        Message(role="user", content=record["instruction"]),
-        Message(role="assistant", content=record["response"]),
-    ]
-
-
-def _text_fault(value: Any) -> str:
-    """What keeps a value from being the text of a message; "" if nothing does."""
-    if not isinstance(value, str):
-        return f"{_kind(value)}; expected a string"
-    if not value.strip():
-        return "empty; expected a text"
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        return f"not valid Unicode: half of a surrogate pair at character {error.start}; write that character whole"
-    return ""
-
-
-def _kind(value: Any) -> str:
-    names = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
-    return names.get(type(value), "a number")
-
-
 class _Turn(NamedTuple):
     """A question and its answer as the model saw them: sampled ids, for a text may have other ids than its own."""
 
@@ -228,7 +112,7 @@ class Chat:
         self.max_tokens = max_tokens
         self._stops = stop_ids(tokenizer)
         self._end = tokenizer.special_id("<|end|>")
-        if system and (fault := _text_fault(system)):
+        if system and (fault := text_fault(system)):
             raise UserError(f"the system prompt is {fault}")
         self._system = self._ids("system", system) if system else []
         if len(self._system) > model.config.context // 2:
@@ -260,7 +144,7 @@ class Chat:
 
         UserError at once on an empty message and on one that does not fit the context.
         """
-        if fault := _text_fault(text):
+        if fault := text_fault(text):
             raise UserError(f"the message is {fault}")
         question = [*self._ids("user", text), self.tokenizer.special_id("<|assistant|>")]
         context, needed = self.model.config.context, len(self._system) + len(question)

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import tyro
 
 from jarvis_nano import runs
+from jarvis_nano.corpus.instructions import is_instructions
 from jarvis_nano.errors import UserError, main
 
 
@@ -37,7 +38,7 @@ def run() -> None:
         raise UserError("nothing to evaluate on: name files with --data, or give --grammar; one of the two")
     runs.resolve(settings.run)
     from jarvis_nano.evaluation import grammar_table
-    from jarvis_nano.evaluation.files import evaluate_instructions, evaluate_texts, is_instructions
+    from jarvis_nano.evaluation.files import evaluate_instructions, evaluate_texts
 
     model, tokenizer = runs.load(settings.run)
     if settings.grammar:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from jarvis_nano.chat import encode_conversation, read_instructions
+from jarvis_nano.chat import encode_conversation
 from jarvis_nano.corpus import assistant
+from jarvis_nano.corpus.instructions import read_instructions, read_records
 from jarvis_nano.corpus.sources import read_documents
 from jarvis_nano.data.batches import EvaluationWindows, ExampleBatches
 from jarvis_nano.data.shard_writer import write_shards
@@ -69,21 +70,11 @@ def evaluate_instructions(model: Transformer, tokenizer: Tokenizer, path: str) -
     return found
 
 
-def is_instructions(path: str) -> bool:
-    """Whether the file is JSONL whose first row is an instruction or a conversation."""
-    if not path.endswith(".jsonl"):
-        return False
-    try:
-        with open(path, encoding="utf-8") as file:
-            first = json.loads(file.readline() or "null")
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError):
-        return False  # the reader of texts says what is wrong with it
-    return isinstance(first, dict) and ("instruction" in first or "messages" in first)
-
-
 def _known_examples(path: str) -> list[assistant.Example]:
     """The rows that the built-in corpus can judge."""
     names = [field.name for field in dataclasses.fields(assistant.Example)]
-    with open(path, encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file if line.strip()]
-    return [assistant.Example(*(row[name] for name in names)) for row in rows if row.get("kind") in assistant.KINDS]
+    return [assistant.Example(*(row[name] for name in names)) for row in read_records(path) if _is_known(row, names)]
+
+
+def _is_known(row: dict[str, Any], names: Sequence[str]) -> bool:
+    return isinstance(row.get("kind"), str) and row["kind"] in assistant.KINDS and all(name in row for name in names)

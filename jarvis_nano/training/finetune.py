@@ -15,9 +15,10 @@ import tyro
 from torch import Tensor
 
 from jarvis_nano import runs
-from jarvis_nano.chat import Message, encode_conversation, encode_prompt, read_numbered_instructions
+from jarvis_nano.chat import encode_conversation, encode_prompt
 from jarvis_nano.config import Compile, TrainConfig
 from jarvis_nano.corpus.holdout import rank
+from jarvis_nano.corpus.instructions import Message, read_numbered_instructions
 from jarvis_nano.data.batches import ExampleBatches
 from jarvis_nano.errors import UserError
 from jarvis_nano.evaluation.perplexity import HeldOut
@@ -55,7 +56,7 @@ class Finetune:
     base: Annotated[str, tyro.conf.Positional, tyro.conf.arg(metavar="RUN")]
     """The run to start from: a name under runs/ (or $JARVIS_NANO_RUNS), or a folder."""
     data: str = ""
-    """JSONL: {"instruction", "response"} or {"messages": [{"role", "content"}, …]} a line."""
+    """JSONL such as {"instruction", "response"} or {"messages": [{"role", "content"}, …]}, and other formats."""
     run: str = ""
     """Name or folder of the new run; default: <RUN>-tuned-<n>."""
     epochs: Annotated[float | None, _default("3", "FLOAT")] = None

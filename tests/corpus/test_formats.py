@@ -109,6 +109,13 @@ def test_a_dump_gives_its_articles(tmp_path: Path) -> None:
 def test_the_last_of_several_revisions_is_read(tmp_path: Path) -> None:
     old = "      <text>ancien</text>\n    </revision>\n    <revision>\n"
     assert one(write(tmp_path / "w.xml", HEAD + page(1, "nouveau", revision=old) + TAIL)).endswith("nouveau")
+    # Nothing of an older revision is left in a newer one: neither its model nor its text.
+    revisions = ["<model>Scribunto</model><text>a</text>", "<text>b</text>", "<comment>c</comment>"]
+    for n, expected in ((2, ["Article 1\n\nb"]), (3, [])):
+        body = "".join(f"<revision>{one}</revision>" for one in revisions[:n])
+        path = write(tmp_path / "v.xml", f"{HEAD}<page><title>Article 1</title><ns>0</ns><id>1</id>{body}</page>{TAIL}")
+        found = [document.text for document in read_documents(path, on_damage=lambda damage: None)]
+        assert found == expected
 
 
 @pytest.mark.parametrize("before", ["", "\ufeff", "<?xml version='1.0'?>\n", "<!-- <page> de garde -->\n", "\n\n"])

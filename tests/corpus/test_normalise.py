@@ -301,6 +301,7 @@ def test_a_line_without_function_words_follows_the_lines_before_it() -> None:
         ("double_hyphens", "-- Oui -- dit-il --help i-- ---", "— Oui — dit-il --help i-- ---"),
         ("guillemets", 'Un "mot" et un pouce de 3" de long', 'Un "mot" et un pouce de 3" de long'),
         ("guillemets", "de “ce” monde, “”, <<mot>> x << 2", "de « ce » monde, “”, « mot » x << 2"),
+        ("guillemets", "“un “mot” dans” <<un <<mot>> dans>>", "“un « mot » dans” <<un « mot » dans>>"),
         ("dialogue", "- Oui.\n-5 degrés\n- 5 degrés\nmi-\n-- x", "— Oui.\n-5 degrés\n- 5 degrés\nmi-\n— x"),
         ("commas", "un mot , un ,5 et a ,b", "un mot, un ,5 et a,b"),
         ("oe", "coeur Soeur OEUVRE manoeuvre écoeurant noeuds foetal", "cœur Sœur ŒUVRE manœuvre écœurant nœuds fœtal"),

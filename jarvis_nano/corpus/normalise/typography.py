@@ -17,8 +17,8 @@ HYPHENS = {"\u2010": "-", "\u2011": "-", "\u2043": "-", "\u2015": "—"}
 _DOUBLE_HYPHEN = re.compile(r"--(?<![^\s«]--)(?=[ \t\n])")
 _DIALOGUE = re.compile(r"^([ \t]*)[-–][ \t]+(?=[^\s\d])", re.MULTILINE)
 
-_CURLY_QUOTES = re.compile(r"[“„]([^“”„\n]*)[”“]")
-_ANGLES = re.compile(r"<<([^<>\n]*)>>")
+_CURLY_QUOTES = re.compile(r"[“„]([^“”„«»\n]*)[”“]")
+_ANGLES = re.compile(r"<<([^<>«»\n]*)>>")
 _STRAIGHT_QUOTES = re.compile(r'"([^"\n]*)"')
 
 _CLOSING = "\\w.…»)\\]\"'’”%°€²³"

@@ -17,7 +17,8 @@ HYPHENS = {"\u2010": "-", "\u2011": "-", "\u2043": "-", "\u2015": "—"}
 _DOUBLE_HYPHEN = re.compile(r"--(?<![^\s«]--)(?=[ \t\n])")
 _DIALOGUE = re.compile(r"^([ \t]*)[-–][ \t]+(?=[^\s\d])", re.MULTILINE)
 
-_CURLY_QUOTES = re.compile(r"[“„]([^“”„«»\n]*)[”“]")
+_CURLY_QUOTES = re.compile(r"“([^“”„«»\n]*)”")
+_LOW_QUOTES = re.compile(r"„([^“”„«»\n]*)[”“]")
 _ANGLES = re.compile(r"<<([^<>«»\n]*)>>")
 _STRAIGHT_QUOTES = re.compile(r'"([^"\n]*)"')
 
@@ -79,7 +80,7 @@ def mark_dialogue(text: str) -> str:
 
 def quote_in_french(text: str) -> str:
     """“…”, <<…>> and "…" in pairs on one line are « … »; a line with an odd number of " keeps them."""
-    for pattern in (_CURLY_QUOTES, _ANGLES):
+    for pattern in (_LOW_QUOTES, _CURLY_QUOTES, _ANGLES):
         text = pattern.sub(_guillemets, text)
     if '"' in text:
         lines = text.split("\n")

@@ -14,7 +14,6 @@ from jarvis_nano.corpus.normalise.characters import CP1252
 from jarvis_nano.errors import UserError
 
 MAX_PIECE = 4000  # characters given to ftfy at once
-MAX_LAYERS = 8  # a text coded n times over has grown 2^n times, so more layers do not exist
 
 _HIGH = "".join(CP1252.values())  # what cp1252 shows for the bytes 80–9F: € ‚ ƒ „ … † ‡ ˆ ‰ Š ‹ Œ Ž ‘ ’ “ ” • – — …
 _MARKS = "‘’“”…–—"  # of these, what right text writes after any letter
@@ -27,11 +26,16 @@ _LOW = "\u0080-\u009f¡-º¼-¿"  # U+0080–U+00BF but for the no-break space a
 EVIDENCE = re.compile(
     "[ÃÂÅâ](?:"
     f"(?<=Ã)(?:[{_LOW}{_OTHERS}]|[»{_MARKS}](?=[^\\W\\d_])|(?<=[a-z]Ã)\u00a0|(?<![^\\s'’]Ã)(?:\u00a0| +(?=[a-z(«])))"
-    f"|(?<=Â)(?:[{_LOW}{_OTHERS}]|(?<=[a-zé]Â)[{_MARKS}](?=[^\\W\\d_])|(?<![^\\s\u00a0]Â)[»\u00a0])"
+    f"|(?<=Â)(?:[{_LOW}{_OTHERS}]|(?<=[a-zé]Â)[{_MARKS}](?=[^\\W\\d_])|(?<![^\\s\u00a0]Â)[»\u00a0]"
+    "|(?<=[a-zà-ÿ0-9.,;:!?«»)€%]Â)[ \u00a0\n])"
     f"|(?<=Å)(?:[\u0080-\u009f¸¡]|[{_MARKS}](?=[a-zA-Z]))"
     "|(?<=â)(?:€[\u0080-\u00bf" + _HIGH + "]|‚¬|†[’‘“”]|„¢|ˆ[’‘š]|[\u0080-\u009f]{2}))"
 )
 HINTS = frozenset("ÃÂÅ€‚†„ˆ") | frozenset(map(chr, range(0x80, 0xA0)))  # no evidence without one of these
+
+
+# A no-break space (C2 A0) whose second half has become a plain space: "Bonjour !" reads "BonjourÂ !".
+_HALF_NO_BREAK = re.compile(r"Â(?<=[a-zà-ÿ0-9.,;:!?«»)€%].)(?=[ \u00a0]|$)")
 
 
 def has_evidence(text: str) -> bool:
@@ -39,7 +43,7 @@ def has_evidence(text: str) -> bool:
 
 
 def repair(text: str) -> str:
-    """`text` with its suspect lines put through ftfy.fix_encoding until they are stable.
+    """`text` with its suspect lines put through ftfy.fix_encoding, which takes off layer after layer.
 
     UserError where ftfy is missing; it is asked for only when a text has evidence.
     """
@@ -50,19 +54,9 @@ def repair(text: str) -> str:
 
 
 def _repair_line(line: str, fix: Callable[[str], str]) -> str:
-    if len(line) > MAX_PIECE:
-        return "".join(_repair_piece(piece, fix) for piece in pieces(line, MAX_PIECE))
-    return _repair_piece(line, fix)
-
-
-def _repair_piece(piece: str, fix: Callable[[str], str]) -> str:
-    for _ in range(MAX_LAYERS):
-        if not has_evidence(piece):
-            break
-        before, piece = piece, fix(piece)
-        if piece == before:
-            break
-    return piece
+    if len(line) <= MAX_PIECE:
+        return fix(line)
+    return "".join([fix(piece) if has_evidence(piece) else piece for piece in pieces(line, MAX_PIECE)])
 
 
 def _ftfy() -> Callable[[str], str]:
@@ -73,4 +67,4 @@ def _ftfy() -> Callable[[str], str]:
             "a text holds mojibake (Ã© for é) and ftfy, which repairs it, is not installed; "
             'run pip install -e ".[corpus]" or switch the rule off: mojibake'
         ) from error
-    return ftfy.fix_encoding
+    return lambda line: _HALF_NO_BREAK.sub("", ftfy.fix_encoding(line))

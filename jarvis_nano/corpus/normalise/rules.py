@@ -28,7 +28,7 @@ class Rule:
 
 # Repeated until nothing changes, for each may uncover work for another: a repaired pair may be a soft hyphen, and
 # without a zero-width space Ã and © are neighbours. The order matters: C1 characters become cp1252's before controls
-# go, or œ (U+009C) would be lost.
+# go, or œ (U+009C) would be lost; and U+00AD is a half of í (C3 AD) in mojibake before it is a soft hyphen.
 CHARACTER_RULES = (
     Rule(
         "invisible",
@@ -45,14 +45,6 @@ CHARACTER_RULES = (
         "affaire",
         characters.drop_joiners,
         triggers=frozenset(characters.JOINERS),
-    ),
-    Rule(
-        "soft_hyphens",
-        "Soft hyphens (U+00AD), which only show where a line breaks, are removed.",
-        "anti\u00adconsti\u00adtutionnel",
-        "anticonstitutionnel",
-        characters.drop_soft_hyphens,
-        triggers=frozenset(characters.SOFT_HYPHEN),
     ),
     Rule(
         "c1",
@@ -95,6 +87,14 @@ CHARACTER_RULES = (
         triggers=mojibake.HINTS,
     ),
     Rule(
+        "soft_hyphens",
+        "Soft hyphens (U+00AD), which only show where a line breaks, are removed.",
+        "anti\u00adconsti\u00adtutionnel",
+        "anticonstitutionnel",
+        characters.drop_soft_hyphens,
+        triggers=frozenset(characters.SOFT_HYPHEN),
+    ),
+    Rule(
         "controls",
         "Control characters but line feed and tab are removed; half of a surrogate pair becomes U+FFFD.",
         "un\u0007 mot\u0000",
@@ -131,6 +131,15 @@ LAYOUT_RULES = (
         triggers=frozenset(typography.HYPHENS),
     ),
     Rule(
+        "guillemets",
+        "Quotation marks in pairs on one line are « ».",
+        'Il dit : "Oui." Puis “non”, <<peut-être>>.',
+        "Il dit : « Oui. » Puis « non », « peut-être ».",
+        typography.quote_in_french,
+        on=False,
+        triggers=frozenset('"“„<'),
+    ),
+    Rule(
         "straight_apostrophes",
         "The apostrophe between letters is ', as in nine tenths of French Wikipedia.",
         "l’eau, aujourd’hui",
@@ -147,15 +156,6 @@ LAYOUT_RULES = (
         on=False,
         triggers=frozenset(typography.APOSTROPHES + "'"),
         instead_of="straight_apostrophes",
-    ),
-    Rule(
-        "guillemets",
-        "Quotation marks in pairs on one line are « ».",
-        'Il dit : "Oui." Puis “non”, <<peut-être>>.',
-        "Il dit : « Oui. » Puis « non », « peut-être ».",
-        typography.quote_in_french,
-        on=False,
-        triggers=frozenset('"“„<'),
     ),
     Rule(
         "expand_ellipses",

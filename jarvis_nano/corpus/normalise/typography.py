@@ -17,15 +17,19 @@ HYPHENS = {"\u2010": "-", "\u2011": "-", "\u2043": "-", "\u2015": "—"}
 _DOUBLE_HYPHEN = re.compile(r"--(?<![^\s«]--)(?=[ \t\n])")
 _DIALOGUE = re.compile(r"^([ \t]*)[-–][ \t]+(?=[^\s\d])", re.MULTILINE)
 
-_CURLY_QUOTES = re.compile(r"[“„]([^“”„\n]*)[”“]")
-_ANGLES = re.compile(r"<<([^<>\n]*)>>")
+_CURLY_QUOTES = re.compile(r"“([^“”„«»\n]*)”")
+_LOW_QUOTES = re.compile(r"„([^“”„«»\n]*)[”“]")
+_ANGLES = re.compile(r"<<([^<>«»\n]*)>>")
 _STRAIGHT_QUOTES = re.compile(r'"([^"\n]*)"')
 
 _CLOSING = "\\w.…»)\\]\"'’”%°€²³"
 # A mark of ; : ! ? glued to what stands before it, with a space, an end or a closing mark after it. What follows keeps
 # out URLs, 12:30, 16:9, C++'s :: and emoticons; `_spaced` keeps out the rest.
+_INSIDE = "\\w(\\[“\"'’….—–-"  # what a quotation begins with, and the other way round what it ends with
 _GLUED = re.compile(
-    f"[;:!?](?<=[{_CLOSING}].)[;:!?]*(?=[\\s»)\\]\"'”’.…,—–]|$)|«(?=[\\w(\\[“\"'’….—–-])|»(?<=[\\w.!?…;:)\\]”’'\"%°].)"
+    f"[;:!?](?<=[{_CLOSING}].)[;:!?]*(?=[\\s«»)\\]\"'”’.…,—–]|$)"
+    f"|«(?:(?=[{_INSIDE}])|(?<=[\\w.…,;:!?)].))"
+    "|»(?:(?<=[\\w.!?…;:)\\]”’'\"%°].)|(?=\\w))"
 )
 _CODE = re.compile(r"[{}<>=_|\\$#@~^]|//|::|\(\)")
 _ENTITY_END = re.compile(r"&#?\w+$")
@@ -76,7 +80,7 @@ def mark_dialogue(text: str) -> str:
 
 def quote_in_french(text: str) -> str:
     """“…”, <<…>> and "…" in pairs on one line are « … »; a line with an odd number of " keeps them."""
-    for pattern in (_CURLY_QUOTES, _ANGLES):
+    for pattern in (_LOW_QUOTES, _CURLY_QUOTES, _ANGLES):
         text = pattern.sub(_guillemets, text)
     if '"' in text:
         lines = text.split("\n")
@@ -128,14 +132,25 @@ def _spaced(match: re.Match[str], lines: _Lines) -> str:
     mark = match.group()
     if not lines.french(match.start()):
         return mark
-    if mark == "«":
-        return "« "
+    if mark in "«»":
+        return _guillemet_spaced(match)
     # The word before, no further than URLs are long: whole lines without a space must not cost their square.
     before = match.string[max(0, match.start() - 400) : match.start()]
     before = before[max(map(before.rfind, " \n\t\u00a0\u202f«»")) + 1 :]
     if "://" in before or before.startswith(("www.", ":")) or (mark[0] == ";" and _ENTITY_END.search(before)):
         return mark
     return " " + mark
+
+
+def _guillemet_spaced(match: re.Match[str]) -> str:
+    """« and » with a space inside always, outside where a word or a mark stands next to them."""
+    text = match.string
+    before, after = text[match.start() - 1 : match.start()].strip(), text[match.end() : match.end() + 1].strip()
+    if match.group() == "«":
+        left, right = before not in "«([\"'’“-–—/", after != "»"
+    else:
+        left, right = before not in "«-–—", after not in "»)].,;:!?…\"'’”-–—/"
+    return f"{' ' if before and left else ''}{match.group()}{' ' if after and right else ''}"
 
 
 def close_commas(text: str) -> str:

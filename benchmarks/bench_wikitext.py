@@ -53,10 +53,10 @@ def ours() -> Reader:
     return Wikitext(Site()).text
 
 
-def mwparserfromhell_reader() -> Reader:
+def mwparserfromhell_reader(**options: bool) -> Reader:
     import mwparserfromhell
 
-    return lambda wikitext: str(mwparserfromhell.parse(wikitext).strip_code())
+    return lambda wikitext: str(mwparserfromhell.parse(wikitext).strip_code(**options))
 
 
 def plain_regex() -> Reader:
@@ -83,6 +83,7 @@ def plain_regex() -> Reader:
 READERS: dict[str, Callable[[], Reader]] = {
     "jarvis_nano": ours,
     "mwparserfromhell": mwparserfromhell_reader,
+    "mwparserfromhell, parameters kept": lambda: mwparserfromhell_reader(keep_template_params=True),
     "plain regex": plain_regex,
 }
 
@@ -128,7 +129,7 @@ def main() -> None:
     for name, make in READERS.items():
         read = make()
         kept = sum(len(read(text).encode()) for text in texts) / 1e6 / megabytes
-        speed = megabytes / min(seconds(make(), texts, 1) for _ in range(5 if name != "mwparserfromhell" else 2))
+        speed = megabytes / min(seconds(make(), texts, 1) for _ in range(5 if not name.startswith("mw") else 2))
         print(f"| {name} | {right(read, pairs)} of {len(pairs)} | {100 * kept:.1f} % | {speed:.2f} |")
 
 
@@ -147,7 +148,7 @@ def small() -> list[str]:
 
 @pytest.mark.parametrize("name", READERS)
 def test_reading(benchmark, small, name):
-    if name == "mwparserfromhell":
+    if name.startswith("mw"):
         pytest.importorskip("mwparserfromhell")
     read = READERS[name]()
     result = benchmark.pedantic(lambda: [read(text) for text in small], rounds=3, warmup_rounds=1)

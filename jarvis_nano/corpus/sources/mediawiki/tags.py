@@ -119,8 +119,8 @@ class _Tags:
         closes, name, attributes = found[1], found[2].lower(), found[3]
         end = found.end()
         if name in _CONTAINERS:
-            if closes or attributes.endswith("/"):
-                return "", end
+            if closes or attributes.endswith("/"):  # l'<nowiki/>''Iliade'': an apostrophe, then italics
+                return self.pieces.put("") if name == "nowiki" and self.text.startswith("'", end) else "", end
             return self.container(name, end)
         if name in _BREAKS:
             return _BREAKS[name], end

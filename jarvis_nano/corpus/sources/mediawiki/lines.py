@@ -101,7 +101,9 @@ class _Tidier:
 
     def __init__(self, page: str) -> None:
         self.entities, self.holes = "&" in page, HOLE in page
-        self.suspects = [mark for mark in _SUSPECTS if self.holes or mark in page]
+        # Quotes, once gone, bring these together.
+        often = self.holes or "'' " in page or " ''" in page
+        self.suspects = [mark for mark in _SUSPECTS if (often and " " in mark) or mark in page]
 
     def __call__(self, line: str) -> str:
         """The line with entities decoded, and no traces of what was taken out of it."""

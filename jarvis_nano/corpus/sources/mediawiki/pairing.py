@@ -128,8 +128,8 @@ def _next_heading(text: str, position: int) -> int:
 def pair(text: str) -> list[Span]:
     """Every construct of a text from its first mark to past its last, in order of `start`; inner ones lie within.
 
-    STRAY spans are marks without a partner: none is looked for past a heading. A closing mark takes the nearest opening one of its kind; opening marks
-    between them count as never closed. Time and memory are linear in the length of the text.
+    STRAY spans are marks without a partner: none is looked for past a heading. A closing mark takes the nearest opening
+    one of its kind; opening marks between them count as never closed. Time and memory are linear in the text's length.
     """
     pairing = _Pairing(text)
     spans = pairing.spans

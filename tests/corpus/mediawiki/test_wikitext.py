@@ -103,6 +103,7 @@ def test_a_sentence_reads_as_on_wikipedia(wikitext: str, expected: str) -> None:
         ("&eacute;&#233;&#xe9; &lt;b&gt; &amp;eacute; &inconnue; R&D&nbsp;: &#xD800;&#0;&#150;",
          "ééé <b> &eacute; &inconnue; R&D : –"),
         ("&#39;&#39;a&#39;&#39;", "a"),
+        ("\ufeffa\xadb\u200b\xa0: 5\u202f% <nowiki>c\xa0d</nowiki>", "ab : 5 % c d"),
     ],
 )  # fmt: skip
 def test_markup(wikitext: str, expected: str) -> None:

@@ -98,10 +98,12 @@ def test_a_sentence_reads_as_on_wikipedia(wikitext: str, expected: str) -> None:
         ("La fonction f() vaut .5 et , là ; ici : oui !", "La fonction f() vaut .5 et, là ; ici : oui !"),
         ("En 44 {{av JC}}.", "En 44 av. J.-C."),
         ("« {{lang|en}} » et {{citation|}} fin", "et fin"),
+        ("'''Types : ''' ( ''a'' ) et ''b '', '''c''' .", "Types : (a) et b, c."),
         # entities
         ("&eacute;&#233;&#xe9; &lt;b&gt; &amp;eacute; &inconnue; R&D&nbsp;: &#xD800;&#0;&#150;",
          "ééé <b> &eacute; &inconnue; R&D : –"),
         ("&#39;&#39;a&#39;&#39;", "a"),
+        ("\ufeffa\xadb\u200b\xa0: 5\u202f% <nowiki>c\xa0d</nowiki>", "ab : 5 % c d"),
     ],
 )  # fmt: skip
 def test_markup(wikitext: str, expected: str) -> None:
@@ -123,6 +125,11 @@ def test_markup(wikitext: str, expected: str) -> None:
         ("Un ''mot et '''deux. \nLa suite.", "Un mot et 'deux. La suite."),
         ("Un }} deux ]] trois |} quatre.", "Un deux trois |} quatre."),
         ("{{a [[b}} c]] d", "c d"),
+        ("Un {{citation|deux.\n\n== Titre ==\nTrois }} quatre.", "Un deux.\n\nTitre\n\nTrois quatre."),
+        ("{|\n| a\n\n== Titre ==\nTrois.\n|}\nQuatre.", "Titre\n\nTrois. Quatre."),
+        ("Un <math>x.\n\nDeux <math>y</math>.", "Un x.\n\nDeux $y$."),
+        ("Un<ref>x.\n\n== T ==\nDeux<ref>y</ref>.", "Unx.\n\nT\n\nDeux."),
+        ("Un <!-- x\n\nDeux.", "Un\n\nDeux."),
         ("[[cible\nsuite]] fin", "cible suite fin"),
         ("[[a [[b]] c", "a b c"),
         ("{{nobr|a}}}} {{{{nobr|b}} c", "a b c"),
@@ -207,7 +214,7 @@ WORDS = (
 )
 MARKS = st.sampled_from(WORDS.split() + [" ", "  "])
 LEFTOVER = re.compile(
-    r"\{\{|\}\}|\[\[|\]\]|''|<ref\b[^<>]*>|</ref|[\x01-\x08\x0e-\x10]|^\s|\s$|\n\n\n|^[-*#:;=]+$|^ ?- *$"
+    r"\{\{|\}\}|\[\[|\]\]|''|<ref\b[^<>\n]*>|</ref|[\x01-\x08\x0e-\x10]|^\s|\s$|\n\n\n|^[-*#:;=]+$|^ ?- *$"
 )
 
 

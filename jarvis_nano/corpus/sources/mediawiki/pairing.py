@@ -8,6 +8,7 @@ from typing import NamedTuple
 STRAY, LINK, TEMPLATE, PARAMETER, TABLE = range(5)
 
 _MARK = re.compile(r"\[\[+|\]\]+|\{\{+|\}\}+|\{\||\|\}+")
+_HEADING = re.compile(r"\n==[^\n]+==[ \t]*(?=\n|$)")
 # Of an opening mark that nothing closes: the mark goes, with a name or target before its first bar on the same line.
 _UNCLOSED = {
     TEMPLATE: re.compile(r"(?:[^{}\[\]|\n]{0,80}\|)?"),
@@ -54,6 +55,11 @@ class _Pairing:
         if mark.whole and (name := _UNCLOSED[mark.kind].match(self.text, end)):
             end = name.end()
         self.spans.append(Span(mark.start, end, STRAY))
+
+    def forget(self) -> None:
+        """None of the marks that are open here will be closed."""
+        while self.stack:
+            self.unclosed(self.take())
 
     def pop_to(self, kind: int) -> _Open:
         """The innermost open mark of a kind; those within it are never closed."""
@@ -114,17 +120,26 @@ class _Pairing:
         return 0
 
 
+def _next_heading(text: str, position: int) -> int:
+    found = _HEADING.search(text, position)
+    return found.start() if found else len(text)
+
+
 def pair(text: str) -> list[Span]:
     """Every construct of a text from its first mark to past its last, in order of `start`; inner ones lie within.
 
-    STRAY spans are marks without a partner. A closing mark takes the nearest opening one of its kind; opening marks
-    between them count as never closed. Time and memory are linear in the length of the text.
+    STRAY spans are marks without a partner: none is looked for past a heading. A closing mark takes the nearest opening
+    one of its kind; opening marks between them count as never closed. Time and memory are linear in the text's length.
     """
     pairing = _Pairing(text)
     spans = pairing.spans
     skip = 0
+    heading = _next_heading(text, 0)
     for mark in _MARK.finditer(text):
         start, end = mark.span()
+        if start > heading:
+            pairing.forget()
+            heading = _next_heading(text, start)
         if start < skip:
             start = skip
             if end - start < 2:
@@ -153,7 +168,6 @@ def pair(text: str) -> list[Span]:
             skip = opened
         else:
             pairing.push(TEMPLATE, start, end - start)
-    for left in pairing.stack:
-        pairing.unclosed(left)
+    pairing.forget()
     spans.sort()
     return spans

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from jarvis_nano.corpus.sources.mediawiki.french import languages, table
 from jarvis_nano.corpus.sources.mediawiki.functions import FUNCTIONS, magic_word, silent
-from jarvis_nano.corpus.sources.mediawiki.marks import HOLE
+from jarvis_nano.corpus.sources.mediawiki.marks import HOLE, without_marks
 from jarvis_nano.corpus.sources.mediawiki.pairing import LINK, PARAMETER, TABLE, TEMPLATE, Span, pair
 from jarvis_nano.corpus.sources.mediawiki.parameters import Arguments, first
 from jarvis_nano.corpus.sources.mediawiki.site import CATEGORY, FILE, Site
@@ -92,7 +92,7 @@ class Renderer:
     def count(self, name: str, source: str) -> None:
         self.unknown[name] += 1
         if name not in self.examples and len(self.examples) < MAX_REMEMBERED:
-            source = " ".join(source[: 2 * MAX_EXAMPLE].split())
+            source = " ".join(without_marks(source[: 2 * MAX_EXAMPLE]).split())
             self.examples[name] = source if len(source) <= MAX_EXAMPLE else source[: MAX_EXAMPLE - 1] + "…"
 
 

@@ -30,6 +30,7 @@ _BARE_TAGS = (
 )
 # Tags that go and leave their content. Any other <word> is text.
 _BARE = frozenset(_BARE_TAGS.split())
+_VERBATIM = frozenset(("nowiki", "pre", *_CODE))
 _CONTAINERS = _DROPPED | _CODE | frozenset(("nowiki", "pre", "poem", *_FORMULAS))
 
 _OPENING_REF = re.compile(r"<ref\b([^<>]*)>", re.IGNORECASE)
@@ -38,13 +39,12 @@ _CLOSING = {name: re.compile(rf"</{name}\s*>", re.IGNORECASE) for name in sorted
 
 
 def without_comments(text: str) -> str:
-    """The text without <!-- … -->; a comment alone on its line takes the line along, an open one the rest."""
+    """The text without <!-- … -->; alone on its line it takes the line along, never closed it takes its paragraph."""
     if "<!--" not in text:
         return text
-    pieces, position = [], 0
+    pieces, position, last = [], 0, text.rfind("-->")
     while (start := text.find("<!--", position)) >= 0:
-        end = text.find("-->", start + 4)
-        end = len(text) if end < 0 else end + 3
+        end = text.find("-->", start + 4) + 3 if start + 4 <= last else _paragraph_end(text, start)
         line = text.rfind("\n", position, start) + 1 or position
         if (line == 0 or text[line - 1] == "\n") and not text[line:start].strip() and text[end : end + 1] == "\n":
             start, end = line, end + 1
@@ -54,12 +54,18 @@ def without_comments(text: str) -> str:
     return "".join(pieces)
 
 
+def _paragraph_end(text: str, start: int) -> int:
+    end = text.find("\n\n", start)
+    return len(text) if end < 0 else end
+
+
 class _Tags:
     """One pass over the tags of a text."""
 
     def __init__(self, text: str, pieces: Pieces) -> None:
         self.text, self.pieces = text, pieces
         self._never: set[str] = set()  # tags that nothing closes from here on: not searched for again
+        self._limits: dict[str, int] = {}  # where the next blank line, the next heading stands
         self._next: dict[str, re.Match[str]] = {}  # the closing tag found last, which may serve many opening ones
 
     def closing(self, name: str, position: int) -> re.Match[str] | None:
@@ -75,12 +81,22 @@ class _Tags:
             self._next[name] = found
         return found
 
+    def crosses(self, limit: str, start: int, end: int) -> bool:
+        """Whether a blank line or a heading stands between: no formula and no reference goes past one."""
+        at = self._limits.get(limit, -1)
+        if at < start:
+            at = self.text.find(limit, start)
+            self._limits[limit] = at = len(self.text) if at < 0 else at
+        return at < end
+
     def container(self, name: str, end: int) -> tuple[str, int]:
         """What stands for <name …>…</name>, and where the text goes on; an open one leaves its content as text."""
         if name == "table":
             return "\n\n", self.past_table(end)
         found = self.closing(name, end)
         if found is None:
+            return "", end
+        if name not in _VERBATIM and self.crosses("\n\n" if name in _FORMULAS else "\n==", end, found.start()):
             return "", end
         if name == "ref":
             inner = _OPENING_REF.search(self.text, end, found.start())
@@ -119,8 +135,8 @@ class _Tags:
         closes, name, attributes = found[1], found[2].lower(), found[3]
         end = found.end()
         if name in _CONTAINERS:
-            if closes or attributes.endswith("/"):
-                return "", end
+            if closes or attributes.endswith("/"):  # l'<nowiki/>''Iliade'': an apostrophe, then italics
+                return self.pieces.put("") if name == "nowiki" and self.text.startswith("'", end) else "", end
             return self.container(name, end)
         if name in _BREAKS:
             return _BREAKS[name], end

@@ -12,9 +12,12 @@ _POWER = re.compile(r"[eE]([-+−]?\d{1,4})")
 _MINUS = re.compile(r"(?<![\w)\d])-(?=\d)")
 _NOT_DIGIT = re.compile(r"[ \xa0\u202f]")
 _EXPONENT = re.compile(r"[-+−]?\d+|n")
+_INDEX = re.compile(r"\d*[nx]?(?:[+−-]\d+)?")
+_CHARGE = re.compile(r"\d*[+−-]")
 # An exponent typed after its unit: km2, m/s2, s-1. Only after units, so that CO2 stays.
 _GLUED = re.compile(r"(?<![^\W\d_])((?:[kcdmhµn]|da)?[ms]|kg|K|Hz)([-−]?[1-4])(?!\w)")
 _TIGHT = ("/", "°", "′", "″", "'", '"', "’")  # « 5° », « 10 m/s »; but « 20 °C »
+_ORDINALS = ("e", "er", "re", "es")  # {{nombre|3|e}}
 _BETWEEN = (("à", " à "), ("et", " et "), ("ou", " ou "), ("/", "/"), ("//", " / "), ("x", " × "), ("×", " × "),
             ("xx", " × "), ("par", " × "), ("±", " ± "))  # fmt: skip
 _ROMAN = ((1000, "M"), (900, "CM"), (500, "D"), (400, "CD"), (100, "C"), (90, "XC"), (50, "L"), (40, "XL"),
@@ -64,7 +67,7 @@ def _units(arguments: Arguments, index: int) -> str:
 
 
 def _with_unit(value: str, unit: str) -> str:
-    tight = unit.startswith(_TIGHT) and not unit.startswith(("°C", "°F", "°K"))
+    tight = unit in _ORDINALS or (unit.startswith(_TIGHT) and not unit.startswith(("°C", "°F", "°K")))
     return f"{value}{'' if tight or not unit or not value else ' '}{unit}"
 
 
@@ -134,14 +137,17 @@ def root(arguments: Arguments) -> str:
 
 
 def chemical(arguments: Arguments) -> str:
-    """{{fchim|C|2|H|8|N|2}} -> C₂H₈N₂: odd arguments as they stand, even ones lowered."""
-    pieces = []
-    index = 1
-    while str(index) in arguments:
-        text = arguments[str(index)]
-        pieces.append(text if index % 2 else lowered(text))
-        index += 1
-    return "".join(pieces)
+    """{{fchim|C|2|H|8|N|2}} -> C₂H₈N₂, {{fchim|SO|4|2-}} -> SO₄²⁻: an index follows text, a charge an index."""
+    text, after_text = "", False
+    for index in range(1, len(arguments) + 1):
+        value = arguments.get(str(index), "")
+        if after_text and _INDEX.fullmatch(value):
+            text, after_text = text + lowered(value), False
+        elif text and _CHARGE.fullmatch(value):
+            text, after_text = text + raised(value), False
+        else:
+            text, after_text = text + value, True
+    return text
 
 
 def roman(arguments: Arguments) -> str:

@@ -60,19 +60,20 @@ croix; mort; décès | †
 ° ; degré | °
 ‰ | ‰
 % | {1} %
-etc.; etc; et cetera | etc.
+etc.; etc; et cetera | &nbsp;etc.
 , etc. | , etc.
-et al.; et alii; et al | et al.
+et al.; et alii; et al | &nbsp;et al.
 cf.; cf | cf.
 ibid.; ibid | ibid.
 op. cit.; op cit; opcit | op. cit.
-av JC; av. J.-C.; avJC; av J-C; av J.-C.; avant JC; -JC; av. JC; BCE | av. J.-C.
-ap JC; ap. J.-C.; apJC; apr. J.-C.; après JC; apr JC | apr. J.-C.
+av JC; av. J.-C.; avJC; av J-C; av J.-C.; avant JC; -JC; av. JC; BCE | &nbsp;av. J.-C.
+ap JC; ap. J.-C.; apJC; apr. J.-C.; après JC; apr JC | &nbsp;apr. J.-C.
 AP; BP | AP
-circa; ca; vers | v.[ {1}]
+circa; ca | v.[ {1}]
 r. ; règne | r.[ {1}][-{2}]
 p.; page n°; pp.; p | p.[ {1}]
 vol.; volume | vol.[ {1}]
+livre | livre[ {1}]
 t.; tome | t.[ {1}]
 chap.; chapitre n° | chap.[ {1}]
 fasc.; fascicule | fasc.[ {1}]
@@ -83,7 +84,7 @@ coll.; collection | coll.[ « {1} »]
 § | §[ {1}]
 al. | al.[ {1}]
 fol.; folio; f° | f°[ {1}]
-n°; numéro; no; num; n° numéro; n | n°[ {1}][{2}]
+n°; numéro; no; num; n° numéro | n°[ {1}][{2}]
 nos; n°s; nos. | n°ˢ[ {1}]
 nb p.; nb p; nombre de pages | {1} p.
 ISSN; ISBN; EAN |
@@ -150,10 +151,15 @@ voir | voir {1}
 législature de la cinquième République | {1}e législature
 circonscription fr | {1}e circonscription[ ({2})]
 altitude | {1} m
+RN | RN {1}
+A | A{1}
+N | N{1}
+RD; route départementale | D{1}
 # Chemistry and sciences by name
 Na+ | Na⁺
 Cl- | Cl⁻
 pH | pH
+pKa | pKa
 """
 
 # Names under which a function stands; what differs by an argument follows below.
@@ -175,7 +181,7 @@ _FUNCTIONS: tuple[tuple[str, Rule], ...] = (
     ("formatnum; formater nombre", lambda a: quantities.formatnum(a.get("1", ""))),
     ("exp; exposant; sup", lambda a: raised(a.get("1", ""))),
     ("ind; indice; sub", lambda a: lowered(a.get("1", ""))),
-    ("date; date-; date sport; jma; datevie", dates.date),
+    ("date; date-; date sport; jma; datevie; jour", dates.date),
     ("date de naissance; date de naissance-; naissance; date naissance; date de naissance2", dates.birth),
     ("date de décès; date de décès-; date de mort; date décès; mort date; décès date", dates.death),
     ("durée; durée2; temps", dates.duration),
@@ -216,7 +222,7 @@ _FUNCTIONS: tuple[tuple[str, Rule], ...] = (
     ("fin citation; fin de citation; fin citation bloc; fin citation étrangère; fin vers", quotations.block_end),
     ("vers; poème; poem; strophe", quotations.verse),
     ("incise; tirets; tiret", quotations.aside),
-    ("ouvrage; livre; citation ouvrage; bibliographie ouvrage; thèse; écrit", quotations.work()),
+    ("ouvrage; citation ouvrage; bibliographie ouvrage; thèse; écrit", quotations.work()),
     ("article; chapitre; article périodique; article encyclopédique; lien conférence", quotations.work(quotes=True)),
     ("harvsp; harv; harvard; harvp; référence Harvard", quotations.harvard),
     ("pays; pays3; drapeau2; JO; pavillon; pays2; jo; drapeau texte; équipe de", places.flagged),

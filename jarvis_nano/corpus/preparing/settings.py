@@ -36,8 +36,8 @@ class Settings:
     """Rules of normalising to add."""
     languages: tuple[str, ...] = ("fr",)
     """ISO 639-1 codes of what is kept; empty: any language, and none is looked for."""
-    min_confidence: float = 0.5
-    """Of the language: documents in two languages are below it."""
+    min_confidence: float = 0.4
+    """Of the language; below it are Occitan, creoles and documents in many languages (docs/quality.md)."""
     quality: bool = True
     """Whether the thresholds are applied."""
     thresholds: Thresholds = field(default_factory=Thresholds)

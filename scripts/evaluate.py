@@ -23,7 +23,7 @@ class Settings:
     run: Annotated[str, tyro.conf.Positional]
     """Name under runs/ (or $JARVIS_NANO_RUNS), or a folder."""
     data: tuple[str, ...] = ()
-    """Texts (.txt, .jsonl, folders; also packed), or one .jsonl file of instructions."""
+    """Texts in any format of docs/sources.md, folders of them, or one file of instructions."""
     grammar: bool = False
     """Score French grammar by pairs of sentences instead: needs no --data."""
     json: bool = False

@@ -42,7 +42,7 @@ class Pretrain:
     run: str = ""
     """Name under runs/ (or $JARVIS_NANO_RUNS), or a folder; default: <preset>-<n>."""
     data: tuple[str, ...] = ()
-    """Texts in any format of docs/sources.md, packed or not, or folders of them; default: the built-in French corpus."""
+    """Texts in any format of docs/sources.md, packed or not, folders of them; default: the built-in French corpus."""
     tokenizer: str = ""
     """Folder of a tokenizer; default: one of vocab_size is trained on the data."""
     resume: bool = False

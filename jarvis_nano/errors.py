@@ -11,6 +11,10 @@ class UserError(ValueError):
     """Bad input. The message says what was found, what was expected and what to do."""
 
 
+class Resumable(UserError):
+    """Not the fault of what was asked for: what has been done stays, and the same command goes on with it."""
+
+
 def main(run: Callable[[], None]) -> None:
     """Run a script's body: exit 0, 1 (failed, with its traceback), 2 (the user's error, one line), 130 (Ctrl-C)."""
     try:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from jarvis_nano.errors import UserError
+from jarvis_nano.errors import Resumable, UserError
 
 
 def _nothing_can_go_on(folder: Path) -> bool:
@@ -23,21 +23,26 @@ def folder_beside(out: Path, *, can_go_on: Callable[[Path], bool] = _nothing_can
     """Yield a temporary folder next to `out`; rename it to `out` on success, remove it on any exception, Ctrl-C too.
 
     A folder of which `can_go_on` says so stays beside `out` after a Ctrl-C or a full disk, as after a kill, and the
-    next process of this machine that writes `out` is given it with what it holds; input that is wrong (UserError)
-    leaves nothing. UserError where `out` holds something already: nothing is ever overwritten.
+    next process of this machine that writes `out` is given it with what it holds; input that is wrong (UserError, if
+    it is not Resumable) leaves nothing. UserError where `out` holds something already, for nothing is ever
+    overwritten, and where no folder can be made there.
     """
     out = Path(out)
     _refuse_occupied(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.parent / f"{_prefix(out)}{os.getpid()}.partial"
-    _take_over_or_remove_leftovers(out, partial, can_go_on)
-    partial.mkdir(exist_ok=True)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        _take_over_or_remove_leftovers(out, partial, can_go_on)
+        partial.mkdir(exist_ok=True)
+    except (FileExistsError, NotADirectoryError, FileNotFoundError) as error:
+        raise UserError(f"no folder can be made in {out.parent}; choose another place for {out.name}") from error
     try:
         yield partial
         _flush_to_disk(partial)
         _rename(partial, out)
     except BaseException as error:  # KeyboardInterrupt and SystemExit too
-        if isinstance(error, UserError) or not can_go_on(partial):
+        is_final = isinstance(error, UserError) and not isinstance(error, Resumable)
+        if is_final or not can_go_on(partial):
             shutil.rmtree(partial, ignore_errors=True)
         raise
 

@@ -108,9 +108,10 @@ def write_documents(
         tasks = _tasks(parts, duplicates, settings)
         for done, (part, own) in enumerate(zip(parts, workers.map(_without, tasks)), start=1):
             counts.add(own)
-            files.add(part.final, own["documents"]["kept"], own["text_bytes"]["kept"])
-            for written in (part.dropped, part.duplicates):
-                _append(written, dropped)
+            written = part.final if part.final.exists() else part.documents
+            files.add(written, own["documents"]["kept"], own["text_bytes"]["kept"])
+            for gone in (part.dropped, part.duplicates):
+                _append(gone, dropped)
             _append(part.damaged, damaged)
             on_stage("writing", done, len(parts))
     return files.close(), counts
@@ -147,7 +148,6 @@ def _without(task: _Task) -> Counts:
     if not task.gone:
         removed.close()
         part.final.unlink(missing_ok=True)
-        part.final.hardlink_to(part.documents)
         return counts
     kept = PackedLines(part.final)
     for number, line in enumerate(part.lines()):

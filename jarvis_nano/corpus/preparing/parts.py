@@ -109,7 +109,7 @@ class Part:
         Memory: a document, 16 bytes of digest and 240 of keys for each kept one.
         """
         kept, dropped = PackedLines(self.documents), PackedLines(self.dropped)
-        digests, bands = [], []
+        digests, bands = bytearray(), bytearray()
         try:
             with self._index.open("w", encoding="utf-8") as index:
                 for outcome in outcomes:
@@ -121,14 +121,14 @@ class Part:
                     counts.add_kept(document, outcome.language, outcome.n_words)
                     kept.add(as_record(document))
                     index.write(f"{outcome.language}\t{json.dumps(document.id)}\n")
-                    digests.append(hashlib.blake2b(document.utf8, digest_size=16).digest())
+                    digests += hashlib.blake2b(document.utf8, digest_size=16).digest()
                     if near:
-                        bands.append(_keys(document.text))
+                        bands += _keys(document.text).tobytes()
         finally:
             kept.close()
             dropped.close()
-        _save(self._digests, np.frombuffer(b"".join(digests), dtype=np.uint64).reshape(-1, 2))
-        _save(self.bands, np.array(bands, dtype=np.uint64).reshape(-1, BANDS).T)
+        _save(self._digests, np.frombuffer(digests, dtype=np.uint64).reshape(-1, 2))
+        _save(self.bands, np.ascontiguousarray(np.frombuffer(bands, dtype=np.uint64).reshape(-1, BANDS).T))
 
     def complete(self, counts: Counts) -> None:
         """Say that all of it has been written, after a power cut too."""

@@ -29,7 +29,8 @@ def main(run: Callable[[], None]) -> None:
         sys.stderr.close()
         sys.exit(0)
     except PermissionError as error:
-        print(f"error: no permission for {error.filename}; choose a folder you may write to", file=sys.stderr)
+        advice = "let it be read, or, if it is to be written, choose a folder that is yours"
+        print(f"error: no permission for {error.filename}; {advice}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import os
 import shutil
 import socket
@@ -47,6 +48,22 @@ def folder_beside(out: Path, *, can_go_on: Callable[[Path], bool] = _nothing_can
         raise
 
 
+def living_writers(out: Path | str) -> list[Path]:
+    """The temporary folders of other processes of this machine that are writing `out` now."""
+    out = Path(out)
+    found = ((folder, _pid(out, folder)) for folder in _temporary(out))
+    return [folder for folder, pid in found if pid is not None and _is_alive(pid)]
+
+
+def _temporary(out: Path) -> list[Path]:
+    return sorted(out.parent.glob(f"{glob.escape(_prefix(out))}*.partial"))
+
+
+def _pid(out: Path, folder: Path) -> int | None:
+    pid = folder.name[len(_prefix(out)) : -len(".partial")]
+    return int(pid) if pid.isdigit() else None
+
+
 def _prefix(out: Path) -> str:
     return f".{out.name}.{socket.gethostname()}-"
 
@@ -61,9 +78,9 @@ def _refuse_occupied(out: Path) -> None:
 
 def _take_over_or_remove_leftovers(out: Path, partial: Path, can_go_on: Callable[[Path], bool]) -> None:
     """What a killed process of this machine left beside `out` becomes `partial`, or goes; a live one's stays."""
-    for leftover in sorted(out.parent.glob(f"{_prefix(out)}*.partial"), key=lambda path: path != partial):
-        pid = leftover.name[len(_prefix(out)) : -len(".partial")]
-        if not pid.isdigit() or _is_alive(int(pid)):
+    for leftover in sorted(_temporary(out), key=lambda path: path != partial):
+        pid = _pid(out, leftover)
+        if pid is None or _is_alive(pid):
             continue
         if can_go_on(leftover) and (leftover == partial or not partial.exists()):
             with contextlib.suppress(FileNotFoundError):  # another process was first

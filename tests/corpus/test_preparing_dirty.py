@@ -12,6 +12,7 @@ import json
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -206,6 +207,16 @@ def test_a_piece_in_which_no_record_begins_is_no_damage(tmp_path: Path) -> None:
     assert texts(tmp_path / "out") == [*sentences(5), long, *sentences(5, seed=1)]
 
 
+def test_a_pipe_in_a_folder_is_not_waited_for_and_an_empty_one_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    path = write_jsonl(tmp_path / "in/a.jsonl", sentences(2))
+    os.mkfifo(tmp_path / "in/b.txt")
+    assert len(prepare(tmp_path / "in", tmp_path / "out")["inputs"]) == 1
+    threading.Thread(target=(tmp_path / "in/b.txt").write_bytes, args=(b"",), daemon=True).start()
+    with pytest.raises(UserError, match=r"b\.txt is empty"):
+        prepare([path, tmp_path / "in/b.txt"], tmp_path / "other")
+
+
 @pytest.mark.parametrize("change", ["longer", "gone"])
 @pytest.mark.parametrize("unit_bytes", [3_000, 1 << 20])
 def test_an_input_that_changes_meanwhile_is_not_taken(
@@ -263,8 +274,9 @@ def test_an_end_in_the_last_stages_loses_nothing(
     prepare(path, tmp_path / "whole", settings)
     with monkeypatch.context() as patch:
         patch.setattr(module, name, breaks)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt) as caught:
             prepare(path, tmp_path / "out", settings)
+    assert module not in (pipeline, report) or "the same command goes on from here" in str(caught.value)
     assert not (tmp_path / "out").exists()
     with monkeypatch.context() as patch:
         patch.setattr(pipeline, "_make_part", lambda unit: pytest.fail("a part is made again"))
@@ -316,6 +328,18 @@ def test_a_place_where_no_folder_can_be_is_refused(tmp_path: Path, place: str) -
     path = write_jsonl(tmp_path / "file", sentences(3))
     with pytest.raises(UserError, match="no folder can be made in"):
         prepare(path, tmp_path / place)
+
+
+def test_a_corpus_that_another_process_writes_is_left_to_it(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "a.jsonl", sentences(3))
+    out = tmp_path / "o[u]t"  # brackets mean something to glob
+    folder = tmp_path / f".{out.name}.{socket.gethostname()}-{os.getppid()}.partial"
+    folder.mkdir()
+    with pytest.raises(UserError, match=rf"another process is writing .*, remove .*-{os.getppid()}\.partial"):
+        prepare(path, out)
+    assert folder.exists()
+    folder.rmdir()
+    prepare(path, out)
 
 
 def _end_itself(number: int) -> int:

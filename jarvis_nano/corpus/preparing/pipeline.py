@@ -23,7 +23,7 @@ from jarvis_nano.corpus.preparing.settings import Settings, require
 from jarvis_nano.corpus.preparing.units import Inspection, Seen, Unit, inspect, plan, unreadable
 from jarvis_nano.corpus.preparing.workers import Workers
 from jarvis_nano.corpus.sources import Damage, Input, Options, list_files
-from jarvis_nano.corpus.writing import folder_beside
+from jarvis_nano.corpus.writing import folder_beside, living_writers
 from jarvis_nano.errors import UserError
 
 WORK = "work"
@@ -63,11 +63,17 @@ def prepare_corpus(
         def can_go_on(folder: Path) -> bool:
             return made_from is not None and (_stored(folder) == made_from or _finished(folder, made_from) is not None)
 
+        if others := living_writers(out):
+            raise UserError(f"another process is writing {out}; wait for it, or, if none is, remove {others[0]}")
         with folder_beside(out, can_go_on=can_go_on) as folder:
             manifest = _finished(folder, made_from) if made_from is not None else None
             if manifest is None:
                 _replace_json(folder / PROGRESS, {"made_from": made_from})
-                manifest = _make(inspections, settings, licence, made_from, folder, processes, meter)
+                try:
+                    manifest = _make(inspections, settings, licence, made_from, folder, processes, meter)
+                except KeyboardInterrupt as interrupt:
+                    how = "the same command goes on from here" if made_from else "a pipe has to be read from its start"
+                    raise KeyboardInterrupt(f"interrupted; {how}") from interrupt
             shutil.rmtree(folder / WORK, ignore_errors=True)
             (folder / PROGRESS).unlink(missing_ok=True)
     return manifest
@@ -112,7 +118,7 @@ def _inspect(paths: Iterable[Path | str], out: Path, options: Options, meter: Me
         try:
             found.append(inspect(entry, options))
         except UserError:
-            if len(entries) == 1:
+            if len(entries) == 1 or not entry.path.is_file():  # a pipe cannot be read again
                 raise
             found.append(unreadable(entry))  # reading it says why, and counts it as damaged
         meter.advance(1)

@@ -264,7 +264,7 @@ def _walk(folder: Path, name: str, above: tuple[Path, ...], not_taken: Counter[s
                 yield Input(path, label, is_corpus=True)
             else:
                 yield from _walk(path, label, (*above, here), not_taken)
-        elif not is_taken(path):
+        elif not is_taken(path) or (path.exists() and not path.is_file()):  # a named pipe would be waited for for ever
             not_taken[bare_suffix(path) or path.name] += 1
         elif not (path.is_file() and path.stat().st_size == 0):
             yield _file(path, label)  # a dangling link is an error, not a text less

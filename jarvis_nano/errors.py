@@ -11,6 +11,10 @@ class UserError(ValueError):
     """Bad input. The message says what was found, what was expected and what to do."""
 
 
+class Resumable(UserError):
+    """Not the fault of what was asked for: what has been done stays, and the same command goes on with it."""
+
+
 def main(run: Callable[[], None]) -> None:
     """Run a script's body: exit 0, 1 (failed, with its traceback), 2 (the user's error, one line), 130 (Ctrl-C)."""
     try:
@@ -25,7 +29,8 @@ def main(run: Callable[[], None]) -> None:
         sys.stderr.close()
         sys.exit(0)
     except PermissionError as error:
-        print(f"error: no permission for {error.filename}; choose a folder you may write to", file=sys.stderr)
+        advice = "let it be read, or, if it is to be written, choose a folder that is yours"
+        print(f"error: no permission for {error.filename}; {advice}", file=sys.stderr)
         sys.exit(2)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import os
 import shutil
 import socket
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from jarvis_nano.errors import UserError
+from jarvis_nano.errors import Resumable, UserError
 
 
 def _nothing_can_go_on(folder: Path) -> bool:
@@ -23,23 +24,44 @@ def folder_beside(out: Path, *, can_go_on: Callable[[Path], bool] = _nothing_can
     """Yield a temporary folder next to `out`; rename it to `out` on success, remove it on any exception, Ctrl-C too.
 
     A folder of which `can_go_on` says so stays beside `out` after a Ctrl-C or a full disk, as after a kill, and the
-    next process of this machine that writes `out` is given it with what it holds; input that is wrong (UserError)
-    leaves nothing. UserError where `out` holds something already: nothing is ever overwritten.
+    next process of this machine that writes `out` is given it with what it holds; input that is wrong (UserError, if
+    it is not Resumable) leaves nothing. UserError where `out` holds something already, for nothing is ever
+    overwritten, and where no folder can be made there.
     """
     out = Path(out)
     _refuse_occupied(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
     partial = out.parent / f"{_prefix(out)}{os.getpid()}.partial"
-    _take_over_or_remove_leftovers(out, partial, can_go_on)
-    partial.mkdir(exist_ok=True)
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        _take_over_or_remove_leftovers(out, partial, can_go_on)
+        partial.mkdir(exist_ok=True)
+    except (FileExistsError, NotADirectoryError, FileNotFoundError) as error:
+        raise UserError(f"no folder can be made in {out.parent}; choose another place for {out.name}") from error
     try:
         yield partial
         _flush_to_disk(partial)
         _rename(partial, out)
     except BaseException as error:  # KeyboardInterrupt and SystemExit too
-        if isinstance(error, UserError) or not can_go_on(partial):
+        is_final = isinstance(error, UserError) and not isinstance(error, Resumable)
+        if is_final or not can_go_on(partial):
             shutil.rmtree(partial, ignore_errors=True)
         raise
+
+
+def living_writers(out: Path | str) -> list[Path]:
+    """The temporary folders of other processes of this machine that are writing `out` now."""
+    out = Path(out)
+    found = ((folder, _pid(out, folder)) for folder in _temporary(out))
+    return [folder for folder, pid in found if pid is not None and _is_alive(pid)]
+
+
+def _temporary(out: Path) -> list[Path]:
+    return sorted(out.parent.glob(f"{glob.escape(_prefix(out))}*.partial"))
+
+
+def _pid(out: Path, folder: Path) -> int | None:
+    pid = folder.name[len(_prefix(out)) : -len(".partial")]
+    return int(pid) if pid.isdigit() else None
 
 
 def _prefix(out: Path) -> str:
@@ -56,9 +78,9 @@ def _refuse_occupied(out: Path) -> None:
 
 def _take_over_or_remove_leftovers(out: Path, partial: Path, can_go_on: Callable[[Path], bool]) -> None:
     """What a killed process of this machine left beside `out` becomes `partial`, or goes; a live one's stays."""
-    for leftover in sorted(out.parent.glob(f"{_prefix(out)}*.partial"), key=lambda path: path != partial):
-        pid = leftover.name[len(_prefix(out)) : -len(".partial")]
-        if not pid.isdigit() or _is_alive(int(pid)):
+    for leftover in sorted(_temporary(out), key=lambda path: path != partial):
+        pid = _pid(out, leftover)
+        if pid is None or _is_alive(pid):
             continue
         if can_go_on(leftover) and (leftover == partial or not partial.exists()):
             with contextlib.suppress(FileNotFoundError):  # another process was first

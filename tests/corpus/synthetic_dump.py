@@ -74,22 +74,22 @@ def page(number: int, seed: int = 0) -> str:
     )
 
 
-def blocks(n_bytes: int, seed: int = 0) -> Iterator[bytes]:
-    """The dump in blocks of PAGES_PER_MEMBER pages, until it has n_bytes."""
+def blocks(n_bytes: int, seed: int = 0, pages: int = PAGES_PER_MEMBER) -> Iterator[bytes]:
+    """The dump in blocks of `pages` pages, until it has n_bytes."""
     yield HEAD.encode()
     written, number = 0, 0
     while written < n_bytes:
-        block = "".join(page(number + at, seed) for at in range(PAGES_PER_MEMBER)).encode()
-        number += PAGES_PER_MEMBER
+        block = "".join(page(number + at, seed) for at in range(pages)).encode()
+        number += pages
         written += len(block)
         yield block
     yield b"</mediawiki>\n"
 
 
-def write_dump(path: Path, n_bytes: int, seed: int = 0) -> Path:
+def write_dump(path: Path, n_bytes: int, seed: int = 0, pages: int = PAGES_PER_MEMBER) -> Path:
     """path ends with .bz2: a member a block, as the multistream dumps have."""
     packed = path.suffix == ".bz2"
     with path.open("wb") as file:
-        for block in blocks(n_bytes, seed):
+        for block in blocks(n_bytes, seed, pages):
             file.write(bz2.compress(block) if packed else block)
     return path

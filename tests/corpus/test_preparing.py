@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import importlib.util
 import json
 import os
@@ -16,54 +15,20 @@ from pathlib import Path
 
 import pytest
 import synthetic_dump
-import zstandard
+from preparing_cases import ANY, FRENCH, digest, dropped, prepare, sentences, texts, write_jsonl
 
 from jarvis_nano.corpus.preparing import pipeline
-from jarvis_nano.corpus.preparing.pipeline import prepare_corpus
 from jarvis_nano.corpus.preparing.settings import Settings, parse_shard
 from jarvis_nano.corpus.sources import Options, read_documents
 from jarvis_nano.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
-ANY = Settings(languages=(), quality=False)
-FRENCH = (
-    "Le soir tombait sur la ville quand elle ouvrit la fenêtre. Dans la rue, des enfants jouaient encore, et l'on "
-    "entendait au loin la cloche de l'église. « Il faut rentrer », dit une voix. Personne ne répondit, mais peu à peu "
-    "les rires s'éloignèrent ; bientôt il n'y eut plus que le vent dans les arbres, et la lumière d'une lampe."
-)
 
 
-def prepare(path: Path | list[Path], out: Path, settings: Settings = ANY, processes: int = 1) -> dict:
-    paths = path if isinstance(path, list) else [path]
-    return prepare_corpus(paths, out, settings, processes=processes, show_progress=False)
-
-
-def texts(out: Path) -> list[str]:
-    return [document.text for document in read_documents(out)]
-
-
-def dropped(out: Path) -> list[dict]:
-    with (out / "report/dropped.jsonl.zst").open("rb") as file:
-        data = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True).read()
-    return [json.loads(line) for line in data.splitlines()]
-
-
-def digest(folder: Path) -> str:
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    found = [f"{path.relative_to(folder)} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in files]
-    return hashlib.sha256("\n".join(found).encode()).hexdigest()
-
-
-def write_jsonl(path: Path, texts: list[str]) -> Path:
-    lines = [json.dumps({"id": f"n{i}", "text": text}, ensure_ascii=False) for i, text in enumerate(texts)]
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
-
-
-def sentences(n: int, seed: int = 0) -> list[str]:
-    rng = random.Random(seed)
-    words = FRENCH.replace(".", "").split()
-    return [" ".join(rng.choices(words, k=60)) + f" {i}." for i in range(n)]
+@pytest.fixture(autouse=True)
+def _without_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files are small here, and flushing each would be most of the time; the commands that are started do it."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 def test_every_document_is_kept_or_has_a_reason(tmp_path: Path) -> None:
@@ -101,7 +66,7 @@ def test_the_language_asked_for_is_kept(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def dump(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return synthetic_dump.write_dump(tmp_path_factory.mktemp("dump") / "wiki.xml", 500_000)
+    return synthetic_dump.write_dump(tmp_path_factory.mktemp("dump") / "wiki.xml", 330_000, pages=20)
 
 
 def test_a_dump_in_units_gives_every_article_once(tmp_path: Path, dump: Path) -> None:
@@ -129,7 +94,7 @@ def test_a_packed_dump_gives_the_same_documents(tmp_path: Path, dump: Path, suff
     """bz2: of many members, read from the middle; gz: one stream, cut into chunks."""
     packed = tmp_path / f"wiki{suffix}"
     if suffix == ".xml.bz2":
-        synthetic_dump.write_dump(packed, 500_000)
+        synthetic_dump.write_dump(packed, 330_000, pages=20)
     else:
         packed.write_bytes(gzip.compress(dump.read_bytes()))
     settings = Settings(languages=(), quality=False, unit_bytes=60_000)
@@ -141,7 +106,7 @@ def test_a_packed_dump_gives_the_same_documents(tmp_path: Path, dump: Path, suff
 def test_processes_and_units_done_before_change_nothing(
     tmp_path: Path, dump: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = Settings(languages=(), unit_bytes=60_000)
+    settings = Settings(languages=(), unit_bytes=30_000)
     prepare(dump, tmp_path / "one", settings)
     prepare(dump, tmp_path / "two", settings, processes=2)
     assert digest(tmp_path / "one") == digest(tmp_path / "two")
@@ -193,8 +158,8 @@ def test_shards_are_all_of_it(tmp_path: Path, dump: Path) -> None:
 
 
 def test_a_damaged_member_costs_its_own_pages_only(tmp_path: Path) -> None:
-    path = synthetic_dump.write_dump(tmp_path / "wiki.xml.bz2", 2_000_000)
-    settings = Settings(languages=(), quality=False, duplicates="off", unit_bytes=1_000_000)
+    path = synthetic_dump.write_dump(tmp_path / "wiki.xml.bz2", 500_000, pages=20)
+    settings = Settings(languages=(), quality=False, duplicates="off", unit_bytes=250_000)
     whole = prepare(path, tmp_path / "whole", settings)
     data = bytearray(path.read_bytes())
     starts = [at for at in range(len(data)) if data[at : at + 4] == b"BZh9"]
@@ -203,7 +168,7 @@ def test_a_damaged_member_costs_its_own_pages_only(tmp_path: Path) -> None:
     path.write_bytes(bytes(data))
     hurt = prepare(path, tmp_path / "hurt", settings)
     lost = whole["documents"] - hurt["documents"]
-    assert 1 <= lost <= synthetic_dump.PAGES_PER_MEMBER + 1
+    assert 1 <= lost <= 20 + 1
     assert sum(hurt["counts"]["damaged"].values()) >= 1
     assert "bzip2 member" in (tmp_path / "hurt/report/damaged.jsonl").read_text(encoding="utf-8")
 
@@ -241,16 +206,16 @@ def test_a_wrong_shard_is_refused(text: str) -> None:
 
 
 def test_kills_of_the_command_change_nothing(tmp_path: Path, dump: Path) -> None:
-    command = [sys.executable, str(ROOT / "scripts/prepare_corpus.py"), str(dump), "--unit-bytes", "60000"]
+    command = [sys.executable, str(ROOT / "scripts/prepare_corpus.py"), str(dump), "--unit-bytes", "20000"]
     command += ["--processes", "1", "--languages"]
-    subprocess.run([*command, "--out", str(tmp_path / "whole")], check=True, capture_output=True)
+    prepare(dump, tmp_path / "whole", Settings(languages=(), unit_bytes=20_000))
     rng = random.Random(3)
     hit = 0
     for _ in range(2):
         process = subprocess.Popen(
             [*command, "--out", str(tmp_path / "killed")], stdout=subprocess.DEVNULL, start_new_session=True
         )
-        time.sleep(1.0 + rng.random())
+        time.sleep(0.6 + 0.5 * rng.random())
         hit += process.poll() is None
         os.killpg(process.pid, signal.SIGKILL) if process.poll() is None else None
         process.wait()

@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from jarvis_nano.corpus.documents import BYTES_PER_FILE, Document, PackedLines, documents_name, file_entry
+from jarvis_nano.corpus.documents import BYTES_PER_FILE, Document, PackedLines, as_record, documents_name, file_entry
 from jarvis_nano.corpus.duplicates.candidates import candidate_pairs, exact_duplicates
 from jarvis_nano.corpus.duplicates.clusters import ShingleStore, verified_duplicates
 from jarvis_nano.corpus.duplicates.signatures import shingles
 from jarvis_nano.corpus.preparing.counts import Counts
+from jarvis_nano.corpus.preparing.identities import Identities
 from jarvis_nano.corpus.preparing.parts import Part, dropped_record
 from jarvis_nano.corpus.preparing.settings import Settings
 from jarvis_nano.corpus.preparing.workers import Workers
@@ -82,12 +83,15 @@ def _shingles_of(
 
 @dataclass(frozen=True)
 class _Task:
-    """A part to be written without some of its documents: by their numbers in it, the id of what stays instead."""
+    """A part to be written without some of its documents, all of them told by their numbers in it."""
 
     part: Part
     gone: Mapping[int, tuple[str, str]]
-    """number in the part -> (reason, id of the kept one)"""
+    """What goes -> (reason, id of the one that stays in its place)"""
     languages: Mapping[int, str]
+    """Of what goes."""
+    renamed: Mapping[int, str]
+    """Ids in place of those that another document bears."""
     keep_dropped: bool
 
 
@@ -108,35 +112,43 @@ def write_documents(
         tasks = _tasks(parts, duplicates, settings)
         for done, (part, own) in enumerate(zip(parts, workers.map(_without, tasks)), start=1):
             counts.add(own)
-            files.add(part.final, own["documents"]["kept"], own["text_bytes"]["kept"])
-            for written in (part.dropped, part.duplicates):
-                _append(written, dropped)
+            written = part.final if part.final.exists() else part.documents
+            files.add(written, own["documents"]["kept"], own["text_bytes"]["kept"])
+            for gone in (part.dropped, part.duplicates):
+                _append(gone, dropped)
             _append(part.damaged, damaged)
             on_stage("writing", done, len(parts))
     return files.close(), counts
 
 
 def _tasks(parts: Sequence[Part], duplicates: Duplicates, settings: Settings) -> Iterator[_Task]:
-    kept_ids = _ids(parts, duplicates)
+    identities = Identities(identity for part in parts for _, identity in part.index())
+    kept_ids = _ids(parts, duplicates, identities)
     begin = 0
     for part in parts:
         gone = {}
         size = len(part.digests())
+        repeated = {number - begin for number in identities.repeated(begin, begin + size)}
         for number in (np.flatnonzero(duplicates.gone[begin : begin + size]) + begin).tolist():
             reason = EXACT if duplicates.exact[number] else NEAR
             gone[number - begin] = reason, kept_ids[int(duplicates.stands_for[number])]
-        languages = {at: language for at, (language, _) in enumerate(part.index()) if at in gone} if gone else {}
-        yield _Task(part, gone, languages, settings.keep_dropped)
+        languages, renamed = {}, {}
+        for at, (language, identity) in enumerate(part.index() if gone or repeated else ()):
+            if at in gone:
+                languages[at] = language
+            if at in repeated:
+                renamed[at] = identities.of(begin + at, identity)
+        yield _Task(part, gone, languages, renamed, settings.keep_dropped)
         begin += size
 
 
-def _ids(parts: Sequence[Part], duplicates: Duplicates) -> dict[int, str]:
+def _ids(parts: Sequence[Part], duplicates: Duplicates, identities: Identities) -> dict[int, str]:
     """Of the documents that stand for others."""
     wanted = set(np.unique(duplicates.stands_for[duplicates.gone]).tolist())
     if not wanted:
         return {}
     numbered = enumerate(identity for part in parts for _, identity in part.index())
-    return {number: identity for number, identity in numbered if number in wanted}
+    return {number: identities.of(number, identity) for number, identity in numbered if number in wanted}
 
 
 def _without(task: _Task) -> Counts:
@@ -144,17 +156,20 @@ def _without(task: _Task) -> Counts:
     part = task.part
     counts = part.counts()
     removed = PackedLines(part.duplicates)
-    if not task.gone:
+    if not task.gone and not task.renamed:
         removed.close()
         part.final.unlink(missing_ok=True)
-        part.final.hardlink_to(part.documents)
         return counts
     kept = PackedLines(part.final)
     for number, line in enumerate(part.lines()):
-        if number not in task.gone:
+        if number not in task.gone and number not in task.renamed:
             kept.add_line(line)
             continue
         document = Document(**json.loads(line))
+        document = replace(document, id=task.renamed.get(number, document.id))
+        if number not in task.gone:
+            kept.add(as_record(document))
+            continue
         reason, stays = task.gone[number]
         why = {"kept": stays}
         counts.move_to_dropped(document, reason, len(document.text.split()), task.languages[number], why)

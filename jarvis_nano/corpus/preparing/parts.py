@@ -62,6 +62,19 @@ class Part:
         return self._file(".bands.npy")
 
     @property
+    def _index(self) -> Path:
+        return self._file(".index")
+
+    @property
+    def _digests(self) -> Path:
+        return self._file(".digests.npy")
+
+    @property
+    def _written(self) -> tuple[Path, ...]:
+        """What a unit makes, beside the counts."""
+        return self.documents, self.dropped, self.damaged, self._index, self._digests, self.bands
+
+    @property
     def is_complete(self) -> bool:
         return self._file(".json").is_file()
 
@@ -70,11 +83,11 @@ class Part:
 
     def digests(self) -> np.ndarray:
         """(n, 2) uint64: 128 bits of each kept text."""
-        return np.load(self._file(".digests.npy"))
+        return np.load(self._digests)
 
     def index(self) -> Iterator[tuple[str, str]]:
         """(language, id) of each kept document."""
-        with self._file(".index").open(encoding="utf-8") as file:
+        with self._index.open(encoding="utf-8") as file:
             for line in file:
                 language, _, identity = line.rstrip("\n").partition("\t")
                 yield language, json.loads(identity)
@@ -85,15 +98,20 @@ class Part:
             unpacked = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
             yield from io.BufferedReader(unpacked, buffer_size=1 << 20)
 
+    def clear(self) -> None:
+        """Remove what a kill has left of it; emptying is not enough: who outlived the kill may write on."""
+        for written in self._written:
+            written.unlink(missing_ok=True)
+
     def write(self, outcomes: Iterable[Outcome], counts: Counts, *, near: bool, keep_dropped: bool) -> None:
-        """All of the part; `near`: the band keys too. counts grows while the outcomes come.
+        """All of the part but its damage; `near`: the band keys too. counts grows while the outcomes come.
 
         Memory: a document, 16 bytes of digest and 240 of keys for each kept one.
         """
         kept, dropped = PackedLines(self.documents), PackedLines(self.dropped)
-        digests, bands = [], []
+        digests, bands = bytearray(), bytearray()
         try:
-            with self._file(".index").open("w", encoding="utf-8") as index:
+            with self._index.open("w", encoding="utf-8") as index:
                 for outcome in outcomes:
                     document = outcome.document
                     if outcome.reason is not None:
@@ -103,17 +121,19 @@ class Part:
                     counts.add_kept(document, outcome.language, outcome.n_words)
                     kept.add(as_record(document))
                     index.write(f"{outcome.language}\t{json.dumps(document.id)}\n")
-                    digests.append(hashlib.blake2b(document.utf8, digest_size=16).digest())
+                    digests += hashlib.blake2b(document.utf8, digest_size=16).digest()
                     if near:
-                        bands.append(_keys(document.text))
+                        bands += _keys(document.text).tobytes()
         finally:
             kept.close()
             dropped.close()
-        np.save(self._file(".digests.npy"), np.frombuffer(b"".join(digests), dtype=np.uint64).reshape(-1, 2))
-        np.save(self.bands, np.array(bands, dtype=np.uint64).reshape(-1, BANDS).T)
-        self._finish(counts)
+        _save(self._digests, np.frombuffer(digests, dtype=np.uint64).reshape(-1, 2))
+        _save(self.bands, np.ascontiguousarray(np.frombuffer(bands, dtype=np.uint64).reshape(-1, BANDS).T))
 
-    def _finish(self, counts: Counts) -> None:
+    def complete(self, counts: Counts) -> None:
+        """Say that all of it has been written, after a power cut too."""
+        for written in self._written:
+            _flush(written)
         beside = self._file(".json.partial")
         with beside.open("w", encoding="utf-8") as file:
             json.dump(counts.as_json(), file, ensure_ascii=False)
@@ -126,6 +146,21 @@ def dropped_record(document: Document, reason: str, why: Any, *, with_text: bool
     """A line of what was dropped."""
     record: dict[str, Any] = {"id": document.id, "source": document.source, "reason": reason, **why}
     return {**record, "text": document.text} if with_text else record
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    """np.save, but a full disk is an OSError that says so: NumPy's own writing of files loses the error's number."""
+    packed = io.BytesIO()
+    np.save(packed, array)
+    path.write_bytes(packed.getbuffer())
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _keys(text: str) -> np.ndarray:

@@ -22,8 +22,8 @@ from jarvis_nano.corpus.preparing.progress import Meter
 from jarvis_nano.corpus.preparing.settings import Settings, require
 from jarvis_nano.corpus.preparing.units import Inspection, Seen, Unit, inspect, plan, unreadable
 from jarvis_nano.corpus.preparing.workers import Workers
-from jarvis_nano.corpus.sources import Damage, Options, list_files
-from jarvis_nano.corpus.writing import folder_beside
+from jarvis_nano.corpus.sources import Damage, Input, Options, list_files
+from jarvis_nano.corpus.writing import folder_beside, living_writers
 from jarvis_nano.errors import UserError
 
 WORK = "work"
@@ -45,50 +45,92 @@ def prepare_corpus(
     may use). What a kill, a Ctrl-C or a full disk leaves beside `out` is gone on with by the same command on the same
     machine; a pipe among the inputs cannot be. A complete `out` made from the same is left as it is. Damaged records
     are skipped and counted. Memory: per process a unit and the language models, and 60 bytes a document.
-    UserError for inputs that are missing, empty or of no known kind, where `out` is taken, or where nothing is kept.
+    UserError for inputs that are missing, empty or of no known kind, where `out` is taken, or where nothing is kept;
+    Resumable where an input changed meanwhile, or a process was killed.
     """
     out = Path(out)
+    if processes is not None and processes < 1:
+        raise UserError(f"{processes} processes; expected 1 or more")
     processes = processes or len(os.sched_getaffinity(0))
     settings.check()
     with Meter(show_progress) as meter:
-        inspections = _inspect(paths, settings.options, meter)
+        inspections = _inspect(paths, out, settings.options, meter)
         made_from = _made_from(inspections, settings, licence)
         if made_from is not None and (finished := _finished(out, made_from)):
             meter.say(f"{out} is complete already")
             return finished
-        with folder_beside(out, can_go_on=lambda folder: _stored(folder) == made_from is not None) as folder:
-            work = folder / WORK
-            work.mkdir(exist_ok=True)
-            write_json(folder / PROGRESS, {"made_from": made_from})
-            with Workers(processes, _start, work, settings) as workers:
-                parts = _make_parts(inspections, settings, work, workers, meter)
-                duplicates = find_duplicates(parts, settings, work, meter.stage)
-                files, counts = write_documents(parts, duplicates, folder, settings, workers, meter.stage)
-            if not files:
-                raise UserError(_nothing_kept(counts))
-            manifest = _manifest(inspections, settings, licence, files, counts, made_from)
-            report.write(folder / REPORT, manifest, counts)
-            write_json(folder / MANIFEST, manifest)
-            shutil.rmtree(work)
-            (folder / PROGRESS).unlink()
+
+        def can_go_on(folder: Path) -> bool:
+            return made_from is not None and (_stored(folder) == made_from or _finished(folder, made_from) is not None)
+
+        if others := living_writers(out):
+            raise UserError(f"another process is writing {out}; wait for it, or, if none is, remove {others[0]}")
+        with folder_beside(out, can_go_on=can_go_on) as folder:
+            manifest = _finished(folder, made_from) if made_from is not None else None
+            if manifest is None:
+                _replace_json(folder / PROGRESS, {"made_from": made_from})
+                try:
+                    manifest = _make(inspections, settings, licence, made_from, folder, processes, meter)
+                except KeyboardInterrupt as interrupt:
+                    how = "the same command goes on from here" if made_from else "a pipe has to be read from its start"
+                    raise KeyboardInterrupt(f"interrupted; {how}") from interrupt
+            shutil.rmtree(folder / WORK, ignore_errors=True)
+            (folder / PROGRESS).unlink(missing_ok=True)
     return manifest
 
 
-def _inspect(paths: Iterable[Path | str], options: Options, meter: Meter) -> list[Inspection]:
-    entries = list_files(paths)
+def _make(
+    inspections: list[Inspection],
+    settings: Settings,
+    licence: str,
+    made_from: str | None,
+    folder: Path,
+    processes: int,
+    meter: Meter,
+) -> dict[str, Any]:
+    """All that `folder` is to hold, beside its parts; the manifest comes last: where it is, everything is."""
+    work = folder / WORK
+    work.mkdir(exist_ok=True)
+    with Workers(processes, _start, work, settings) as workers:
+        parts = _make_parts(inspections, settings, work, workers, meter)
+        duplicates = find_duplicates(parts, settings, work, meter.stage)
+        files, counts = write_documents(parts, duplicates, folder, settings, workers, meter.stage)
+    if not files:
+        raise UserError(_nothing_kept(counts))
+    manifest = _manifest(inspections, settings, licence, files, counts, made_from)
+    report.write(folder / REPORT, manifest, counts)
+    _replace_json(folder / MANIFEST, manifest)
+    return manifest
+
+
+def _replace_json(path: Path, value: object) -> None:
+    """Written whole, or not at all: a kill leaves no half of it."""
+    beside = path.with_name(f"{path.name}.partial")
+    write_json(beside, value)
+    beside.replace(path)
+
+
+def _inspect(paths: Iterable[Path | str], out: Path, options: Options, meter: Meter) -> list[Inspection]:
+    entries = _not_below(out, list_files(paths))
     meter.begin("looking at the inputs", len(entries))
     found = []
     for entry in entries:
         try:
             found.append(inspect(entry, options))
         except UserError:
-            if len(entries) == 1:
+            if len(entries) == 1 or not entry.path.is_file():  # a pipe cannot be read again
                 raise
             found.append(unreadable(entry))  # reading it says why, and counts it as damaged
         meter.advance(1)
     if any(one.format == "parquet" for one in found):
         require("pyarrow", "reads Parquet", "leave these files out")
     return found
+
+
+def _not_below(out: Path, entries: list[Input]) -> list[Input]:
+    """An output inside an input folder is none of the inputs when the command is given again."""
+    place = out.resolve()
+    return [entry for entry in entries if place not in entry.path.resolve().parents] or entries
 
 
 def _made_from(inspections: list[Inspection], settings: Settings, licence: str) -> str | None:
@@ -161,6 +203,7 @@ def _make_part(unit: Unit) -> tuple[int, int, int]:
     settings, cleaner = _state.settings, _state.cleaner
     part, counts = Part(_state.work, unit.number), Counts()
     seen = Seen(Counter(), Counter())
+    part.clear()
 
     with part.damaged.open("w", encoding="utf-8") as damaged:
 
@@ -177,6 +220,8 @@ def _make_part(unit: Unit) -> tuple[int, int, int]:
             counts.add_templates(seen.unknown_templates)
 
         part.write(outcomes(), counts, near=settings.duplicates == "near", keep_dropped=settings.keep_dropped)
+    unit.check_unchanged()
+    part.complete(counts)
     return unit.size, counts["documents"]["read"], counts["documents"]["kept"]
 
 

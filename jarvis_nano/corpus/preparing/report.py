@@ -16,6 +16,7 @@ from jarvis_nano.corpus.preparing.counts import Counts
 from jarvis_nano.corpus.preparing.finishing import EXACT, NEAR
 from jarvis_nano.corpus.preparing.page import page
 from jarvis_nano.corpus.quality.filters import REASONS
+from jarvis_nano.corpus.sources.source import printable
 
 SENTENCES = {
     **REASONS,
@@ -65,19 +66,19 @@ def write(folder: Path, manifest: Mapping[str, Any], counts: Counts) -> None:
 def show(manifest: Mapping[str, Any], out: Path) -> None:
     """The summary that a terminal is given, on stdout."""
     found = manifest["counts"]
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False, emoji=False)
     table = Table("documents", "", "", box=None, pad_edge=False, show_header=False)
     table.columns[1].justify = "right"
     table.add_row("read", f"{found['read']:,}", "")
     for reason, count in sorted(found["reasons"].items(), key=lambda entry: -entry[1]):
         table.add_row(f"  {reason}", f"{count:,}", SENTENCES.get(reason, ""), style="dim")
     table.add_row("kept", f"{found['kept']:,}", f"{manifest['text_bytes'] / 1e6:,.1f} MB of text", style="bold")
-    notes = []
+    notes, place = [], printable(str(out))
     if found["damaged"]:
         n = sum(found["damaged"].values())
-        notes.append(f"{n:,} damaged records were passed over: {out}/report/damaged.jsonl names them")
+        notes.append(f"{n:,} damaged records were passed over: {place}/report/damaged.jsonl names them")
     if found["passed_over"]:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(found["passed_over"].items()))
         notes.append(f"passed over, as no text: {kinds}")
-    notes.append(f"{out}: {len(manifest['files'])} files; the report is {out}/report/index.html")
+    notes.append(f"{place}: {len(manifest['files'])} files; the report is {place}/report/index.html")
     console.print(Group(table, *notes), soft_wrap=True)

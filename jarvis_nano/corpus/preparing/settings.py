@@ -60,6 +60,8 @@ class Settings:
             raise UserError(f"shard {number}/{of}; expected i/n with 0 <= i < n, as 0/4")
         if not 0 < self.near_threshold <= 1:
             raise UserError(f"the threshold of near duplicates is {self.near_threshold}; expected 0 < x <= 1, as 0.6")
+        if not 0 <= self.min_confidence <= 1:
+            raise UserError(f"the least confidence is {self.min_confidence}; expected 0 to 1, as 0.5")
         if self.unit_bytes < 1:
             raise UserError(f"units of {self.unit_bytes} bytes; expected 1 or more")
 

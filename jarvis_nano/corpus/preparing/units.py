@@ -9,25 +9,29 @@ from __future__ import annotations
 import hashlib
 import io
 import itertools
+import stat
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import BinaryIO
 
 from jarvis_nano.corpus.documents import Document
 from jarvis_nano.corpus.preparing.ranges import LINES, PAGES, bzip2_members, chunks, open_members, open_range
-from jarvis_nano.corpus.sources import Damage, Documents, Input, Options, Source, recognise
+from jarvis_nano.corpus.sources import Damage, Documents, Input, Mark, Options, Source, recognise
 from jarvis_nano.corpus.sources.formats import FORMATS
 from jarvis_nano.corpus.sources.mediawiki.dump import read_dump, read_site_of
 from jarvis_nano.corpus.sources.mediawiki.site import Site
 from jarvis_nano.corpus.sources.opening import HEAD, STDIN, bytes_taken, is_packed, open_bytes
-from jarvis_nano.errors import UserError
+from jarvis_nano.errors import Resumable, UserError
 
 BORDERS = {"mediawiki": PAGES, "jsonl": LINES}
 _CHUNK_KINDS = {"mediawiki": "pages", "jsonl": "lines", "text": "text"}
 _PACKED_RATIO = 4  # text is about that much larger unpacked
 
 OnDamage = Callable[[Damage], None]
+Stamp = tuple[int, int]
+"""A file's size, and when it was changed, in nanoseconds."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,12 @@ class Inspection:
     members: tuple[int, ...] = ()
     """Offsets of the members of a bzip2 file of a format that can be cut."""
     site: Site | None = None
+    stamp: Stamp | None = None
+    """Of the file when it was looked at; None for a pipe."""
     stream: io.BufferedReader | None = None
     """The open pipe, of which the head has been looked at."""
+    stream_damage: list[Damage] = field(default_factory=list)
+    """Of the pipe, as it is read."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +69,23 @@ class Unit:
     members: tuple[int, ...] = ()
     chunk: bytes | None = None
     site: Site | None = None
+    stamps: tuple[Stamp | None, ...] = ()
+    """Of the entries, when they were looked at."""
+    damage: tuple[Damage, ...] = ()
+    """Of a stream, found by the process that unpacks it; then there is nothing to read."""
+
+    def check_unchanged(self) -> None:
+        """Resumable where an input is not what it was when its hash was taken: the corpus would hold halves of two."""
+        for entry, stamp in zip(self.entries, self.stamps):
+            if stamp is not None and _stamp(entry.path) != stamp:
+                raise Resumable(f"{entry.place} changed, or went, while it was read; run the same command again")
 
     def read(self, options: Options, on_damage: OnDamage, seen: Seen) -> Iterator[tuple[Document, str]]:
         """(document, format of its file). Damage is handed over; memory: that of the readers, and of the chunk."""
+        for found in self.damage:
+            on_damage(found)
+        if self.damage:
+            return
         if not self.format:
             documents = Documents(self.entries, options=options, on_damage=on_damage)
             for document in documents:
@@ -78,6 +100,8 @@ class Unit:
                 for document in self._documents(file, source):
                     own = document.source == source.name
                     yield (replace(document, source=entry.name) if own else document), self.format
+        except FileNotFoundError:
+            return  # check_unchanged says so
         except UserError as error:  # of the file as a whole
             on_damage(Damage(entry.place, "", str(error).removeprefix(source.place).lstrip(" ,")))
 
@@ -99,6 +123,7 @@ class Unit:
         return Source(
             name,
             place,
+            Mark(documents=1),  # a piece of a file may well hold none, which is no damage
             options=options,
             on_damage=on_damage,
             passed_over=seen.passed_over,
@@ -119,14 +144,16 @@ def inspect(entry: Input, options: Options) -> Inspection:
 
     UserError where it is of no known format. Damage is passed over here: reading the units finds it again.
     """
-    file = open_bytes(entry.path, entry.place, on_damage=_passed_over)
+    damage: list[Damage] = []
+    file = open_bytes(entry.path, entry.place, damage.append)
+    stamp = _stamp(entry.path)
     found = recognise(file, entry, options)
     if entry.path == STDIN or not entry.path.is_file():
         if found not in _CHUNK_KINDS:
             raise UserError(f"{entry.place} is a pipe of the format {found}; write it to a file first")
         head = io.BytesIO(file.peek(HEAD))
         site = read_site_of(head, entry.place) if found == "mediawiki" else None
-        return Inspection(entry, 0, None, found, packed=False, site=site, stream=file)
+        return Inspection(entry, 0, None, found, packed=False, site=site, stream=file, stream_damage=damage)
     with file:
         site = read_site_of(file, entry.place) if found == "mediawiki" else None
     size, digest = _size_and_hash(entry)
@@ -134,22 +161,28 @@ def inspect(entry: Input, options: Options) -> Inspection:
         magic = raw.read(8)
         raw.seek(0)
         members = tuple(bzip2_members(raw)) if magic.startswith(b"BZh") and found in BORDERS else ()
-    return Inspection(entry, size, digest, found, is_packed(magic), members, site)
+    return Inspection(entry, size, digest, found, is_packed(magic), members, site, stamp)
 
 
 def unreadable(entry: Input) -> Inspection:
     """Of a file that inspect() refuses."""
-    return Inspection(entry, *_size_and_hash(entry), format="", packed=False)
+    stamp = _stamp(entry.path)
+    return Inspection(entry, *_size_and_hash(entry), format="", packed=False, stamp=stamp)
+
+
+def _stamp(path: Path) -> Stamp | None:
+    """None where there is no file."""
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return (status.st_size, status.st_mtime_ns) if stat.S_ISREG(status.st_mode) else None
 
 
 def _size_and_hash(entry: Input) -> tuple[int, str]:
     with entry.path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         return file.tell(), digest
-
-
-def _passed_over(damage: Damage) -> None:
-    pass
 
 
 def plan(inspections: Sequence[Inspection], unit_bytes: int) -> Iterator[Unit]:
@@ -181,7 +214,8 @@ def _unnumbered(inspections: Sequence[Inspection], unit_bytes: int) -> Iterator[
 
 def _whole_files(group: list[Inspection]) -> Iterator[Unit]:
     if group:
-        yield Unit(0, tuple(found.entry for found in group), sum(found.size for found in group))
+        stamps = tuple(found.stamp for found in group)
+        yield Unit(0, tuple(found.entry for found in group), sum(found.size for found in group), stamps=stamps)
 
 
 def _ranges(found: Inspection, unit_bytes: int) -> Iterator[Unit]:
@@ -193,13 +227,20 @@ def _ranges(found: Inspection, unit_bytes: int) -> Iterator[Unit]:
             cuts.append(member)
     for begin, end in itertools.pairwise([*cuts, found.size]):
         own = tuple(member for member in found.members if begin <= member < end) if found.packed else ()
-        yield Unit(0, (found.entry,), end - begin, found.format, begin, end, own, None, found.site)
+        yield Unit(
+            0, (found.entry,), end - begin, found.format, begin, end, own, site=found.site, stamps=(found.stamp,)
+        )
 
 
 def _chunked(found: Inspection, unit_bytes: int) -> Iterator[Unit]:
-    with found.stream or open_bytes(found.entry.path, found.entry.place) as file:
+    entry, damage = (found.entry,), found.stream_damage
+    Unit(0, entry, 0, stamps=(found.stamp,)).check_unchanged()
+    with found.stream or open_bytes(found.entry.path, found.entry.place, damage.append) as file:
         done = 0
         for offset, chunk in chunks(file, _CHUNK_KINDS[found.format], unit_bytes):
-            taken = bytes_taken(file)
-            yield Unit(0, (found.entry,), max(0, taken - done), found.format, offset, chunk=chunk, site=found.site)
-            done = taken
+            size, done = bytes_taken(file) - done, bytes_taken(file)
+            yield Unit(
+                0, entry, max(0, size), found.format, offset, chunk=chunk, site=found.site, stamps=(found.stamp,)
+            )
+    if damage:
+        yield Unit(0, entry, 0, stamps=(found.stamp,), damage=tuple(damage))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -11,11 +13,13 @@ from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
 from typing import Any, TypeVar
 
+from jarvis_nano.errors import Resumable
+
 Task = TypeVar("Task")
 Result = TypeVar("Result")
 
 
-class WorkerDied(RuntimeError):
+class WorkerDied(Resumable):
     """A process was ended from outside, most often for want of memory."""
 
 
@@ -43,7 +47,7 @@ class Workers:
         waiting: deque[Future[Result]] = deque()
         try:
             for task in tasks:
-                waiting.append(self._pool.submit(function, task))
+                waiting.append(self._submit(self._pool, function, task))
                 if len(waiting) > self._n:
                     yield waiting.popleft().result()
             while waiting:
@@ -53,6 +57,15 @@ class Workers:
                 "a worker process was ended from outside, perhaps for want of memory: "
                 "run the same command again to go on, with fewer --processes"
             ) from error
+
+    @staticmethod
+    def _submit(pool: ProcessPoolExecutor, function: Callable[[Task], Result], task: Task) -> Future[Result]:
+        """The first call starts the processes: a Ctrl-C meanwhile is this process's alone, not theirs."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            return pool.submit(function, task)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def __enter__(self) -> Workers:
         return self
@@ -70,4 +83,13 @@ class Workers:
 
 def _begin(start: Callable[..., None], given: tuple) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the main process ends the others
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     start(*given)
+
+
+def _end_with_parent() -> None:
+    """A killed main process would leave the others waiting for ever, or writing where the next one does."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

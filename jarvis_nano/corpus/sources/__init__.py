@@ -18,7 +18,7 @@ from jarvis_nano.corpus.documents import MANIFEST, Document
 from jarvis_nano.corpus.sources.formats import FORMATS, KINDS, SUFFIXES, bare_suffix, choose_format, is_taken
 from jarvis_nano.corpus.sources.opening import HEAD, STDIN, bytes_taken, open_bytes
 from jarvis_nano.corpus.sources.prepared import is_prepared, read_manifest
-from jarvis_nano.corpus.sources.source import Damage, Mark, Options, Reader, Source
+from jarvis_nano.corpus.sources.source import Damage, Mark, Options, Reader, Source, printable
 from jarvis_nano.errors import UserError
 
 __all__ = [
@@ -51,7 +51,7 @@ class Input:
     @property
     def place(self) -> str:
         """What messages call it: something that can be pasted into a command."""
-        return str(self.path) if self.path != STDIN else self.name
+        return printable(str(self.path)) if self.path != STDIN else self.name
 
 
 class Documents(Iterator[Document]):
@@ -223,7 +223,7 @@ def _inputs(paths: Iterable[Path | str] | Path | str, not_taken: Counter[str]) -
         elif path.is_dir():
             found.extend(_folder(path, not_taken))
         else:
-            found.append(_file(path, path.name))
+            found.append(_file(path, printable(path.name)))
     return found
 
 
@@ -239,7 +239,7 @@ def _file(path: Path, name: str) -> Input:
 
 def _folder(folder: Path, not_taken: Counter[str]) -> list[Input]:
     """A prepared corpus, or the readable files below; empty ones are passed over here, for folders often have some."""
-    name = folder.resolve().name
+    name = printable(folder.resolve().name)
     if is_prepared(folder):
         read_manifest(folder)
         return [Input(folder, name, is_corpus=True)]
@@ -257,14 +257,14 @@ def _walk(folder: Path, name: str, above: tuple[Path, ...], not_taken: Counter[s
     for path in sorted(folder.iterdir()):
         if path.name.startswith("."):
             continue
-        label = f"{name}/{path.name}"
+        label = f"{name}/{printable(path.name)}"
         if path.is_dir():
             if is_prepared(path):
                 read_manifest(path)
                 yield Input(path, label, is_corpus=True)
             else:
                 yield from _walk(path, label, (*above, here), not_taken)
-        elif not is_taken(path):
+        elif not is_taken(path) or (path.exists() and not path.is_file()):  # a named pipe would be waited for for ever
             not_taken[bare_suffix(path) or path.name] += 1
         elif not (path.is_file() and path.stat().st_size == 0):
             yield _file(path, label)  # a dangling link is an error, not a text less

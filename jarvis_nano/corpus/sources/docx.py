@@ -124,7 +124,7 @@ def _parts(pieces: Iterator[bytes], gathered: _Paragraphs, source: Source) -> It
 
 
 def _prefixed(name: str) -> str:
-    """"w:p" for an element of WordprocessingML, transitional or strict, "mc:…" likewise; others as they are."""
+    """ "w:p" for an element of WordprocessingML, transitional or strict, "mc:…" likewise; others as they are."""
     uri, _, local = name.rpartition(" ")
     if uri.endswith(("/wordprocessingml/2006/main", "/wordprocessingml/main")):
         return f"w:{local}"

@@ -12,6 +12,11 @@ from jarvis_nano.corpus.documents import Document
 from jarvis_nano.errors import UserError
 
 
+def printable(name: str) -> str:
+    """A file's name as it can be written in UTF-8: on Linux it may hold any bytes, which are shown as \\xe9."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
 @dataclass
 class Mark:
     """How far a reader of several files has come, and where another one is to begin."""

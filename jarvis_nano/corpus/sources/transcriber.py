@@ -27,7 +27,7 @@ _TAG = re.compile(
     re.IGNORECASE,
 )
 _MARKUP = re.compile(r"<[^<>]{1,2000}>")
-_CURLY_VALUE = re.compile("=[ \u00a0]?[«“”„][ \u00a0]?([^«»“”„<>\"]{0,200}?)[ \u00a0]?[»“”]")
+_CURLY_VALUE = re.compile('=[ \u00a0]?[«“”„][ \u00a0]?([^«»“”„<>"]{0,200}?)[ \u00a0]?[»“”]')
 
 
 def read_transcript(file: BinaryIO, source: Source) -> Iterator[Document]:

@@ -6,7 +6,9 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from jarvis_nano.corpus.instructions import language
@@ -154,7 +156,7 @@ def locate(raw: str, fault: Fault, line: int) -> tuple[int, int]:
     """
     if fault.line or fault.text is None or len(raw) > _LONGEST_LOCATED:
         return fault.line or line, 0
-    string = _string_of(raw, fault.text)
+    string = _strings(raw).get(fault.text)
     if string is None:
         return line, 0
     at = string[0] + 1 + _written_length(raw[string[0] + 1 : string[1] - 1], fault.at)
@@ -162,17 +164,14 @@ def locate(raw: str, fault: Fault, line: int) -> tuple[int, int]:
     return line + raw.count("\n", 0, at), at - last_end
 
 
-def _string_of(raw: str, text: str) -> tuple[int, int] | None:
-    """Begin and end of the JSON string that stands for a text, the quotes included."""
+@lru_cache(maxsize=1)  # all faults of a row ask one after the other
+def _strings(raw: str) -> dict[str, tuple[int, int]]:
+    """What the JSON strings of a row stand for, and where each is written first, the quotes included."""
+    spans: dict[str, tuple[int, int]] = {}
     for found in _JSON_STRING.finditer(raw):
-        if found.end() - found.start() - 2 < len(text):
-            continue
-        try:
-            if json.loads(found[0], strict=False) == text:
-                return found.span()
-        except ValueError:
-            continue
-    return None
+        with suppress(ValueError):
+            spans.setdefault(json.loads(found[0], strict=False), found.span())
+    return spans
 
 
 def _written_length(written: str, n: int) -> int:

@@ -82,16 +82,17 @@ class Mender:
         """The answers without the prompt that they begin with, where anything follows it."""
         conversation, _ = parse(record)
         messages = conversation.messages if conversation else []
+        bare: dict[str, str] = {}
         for before, message in pairwise(messages):
             if (before["role"], message["role"]) != ("user", "assistant"):
                 continue
             answer = message["content"]
-            n = prompt_echo(answer.lower(), before["content"].lower())
+            n = prompt_echo(answer, answer.lower(), before["content"].lower())
             rest = answer[n:].lstrip(" \t\n?!.:…\xa0\u202f-—")
             if n and len(answer.lower()) == len(answer) and rest:
-                record = _replaced(record, answer, rest)
+                bare[answer] = rest
                 done.append("prompt-echo")
-        return record
+        return _replaced(record, bare) if bare else record
 
 
 def _mend_turns(turns: list[dict[str, Any]], name: str, done: list[str]) -> list[dict[str, Any]]:
@@ -122,12 +123,12 @@ def _usual_role(role: str) -> str:
     return usual if usual in ROLES else role
 
 
-def _replaced(value: Any, old: str, new: str) -> Any:
+def _replaced(value: Any, texts: dict[str, str]) -> Any:
     if isinstance(value, dict):
-        return {key: _replaced(inner, old, new) for key, inner in value.items()}
+        return {key: _replaced(inner, texts) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_replaced(inner, old, new) for inner in value]
-    return new if value == old else value
+        return [_replaced(inner, texts) for inner in value]
+    return texts.get(value, value) if isinstance(value, str) else value
 
 
 def mend_json(raw: str) -> dict[str, Any] | None:

@@ -10,6 +10,7 @@ import codecs
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -50,8 +51,7 @@ class _Decoder:
     def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
-            keys = [key for key, _ in pairs]
-            self.repeated += [key for n, key in enumerate(keys) if key in keys[:n]]
+            self.repeated += [key for key, n in Counter(key for key, _ in pairs).items() if n > 1]
         return found
 
     @staticmethod

@@ -116,7 +116,8 @@ def check_file(path: Path | str, checks: Checks, *, progress: Progress | None = 
                     report.add(fault, row.line, row.raw)
             if progress and report.rows % 256 == 0:
                 progress(bytes_taken(rows.file))
-        file_faults = [(1, Fault("bom", "the file begins with a byte-order mark (EF BB BF)"))] if rows.bom else []
+        where = "the file begins with" if rows.bom == 1 else "a row stands behind"
+        file_faults = [(rows.bom, Fault("bom", f"{where} a byte-order mark (EF BB BF)"))] if rows.bom else []
         if rows.crlf[1]:
             found = f"{rows.crlf[1]} line(s) end with CR LF, this one first; expected LF"
             file_faults.append((rows.crlf[0], Fault("crlf", found)))

@@ -61,7 +61,7 @@ class TextRules:
             yield from character_faults(text, number)
             if "<" in text or "[" in text:
                 yield from self._token_faults(text, number)
-            if text[0].isspace() or text[-1].isspace():
+            if (text[0].isspace() or text[-1].isspace()) and without_outer_space(text) != text:
                 yield Fault("outer-space", f"message {number} begins or ends with white space", number, text)
             if len(text) > EXTREME_LENGTH:
                 found = f"message {number} has {len(text):,} characters; expected at most {EXTREME_LENGTH:,}"
@@ -91,6 +91,14 @@ class TextRules:
 
 def _any_of(tokens: Sequence[str]) -> re.Pattern[str] | None:
     return re.compile("|".join(map(re.escape, sorted(tokens, key=len, reverse=True)))) if tokens else None
+
+
+def without_outer_space(text: str) -> str:
+    """The text without white space at its ends; but where other lines are indented as the first is, that is code."""
+    stripped = text.strip()
+    indentation = text[: len(text) - len(text.lstrip())].rpartition("\n")[2]
+    is_code = indentation and not indentation.strip(" \t") and f"\n{indentation}" in stripped
+    return indentation + stripped if is_code else stripped
 
 
 def strip_tokens(text: str, tokens: Sequence[str]) -> str:
@@ -142,7 +150,9 @@ def _cut_off(said: str) -> str:
         return ""
     last_line = text[text.rfind("\n") + 1 :]
     words = last_line.split()
-    if len(words) < 8 or "." in words[-1] or "=" in last_line or _LIST_ITEM.match(last_line) or len(_SENTENCE_END.findall(text)) < 2:
+    if len(words) < 8 or "." in words[-1] or "=" in last_line or _LIST_ITEM.match(last_line):
+        return ""
+    if len(_SENTENCE_END.findall(text)) < 2:
         return ""
     return f"without the end of its last sentence: …{text[-30:]!r}"
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import codecs
 import errno
+import io
+import json
 import sys
 from collections.abc import Callable
 
@@ -17,6 +20,9 @@ class Resumable(UserError):
 
 def main(run: Callable[[], None]) -> None:
     """Run a script's body: exit 0, 1 (failed, with its traceback), 2 (the user's error, one line), 130 (Ctrl-C)."""
+    codecs.register_error("json_escapes", _escaped)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # é → \u00e9 where LC_ALL=C lets nothing but ASCII through
+        sys.stdout.reconfigure(errors="json_escapes")
     try:
         run()
     except UserError as error:
@@ -38,3 +44,10 @@ def main(run: Callable[[], None]) -> None:
         place = error.filename or "the output"
         print(f"error: {place}: {error.strerror}; free some space or choose another place", file=sys.stderr)
         sys.exit(2)
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    """What a stream cannot write as JSON's escapes, so that --json stays JSON."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end

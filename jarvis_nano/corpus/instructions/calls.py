@@ -11,6 +11,7 @@ import ast
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -20,8 +21,8 @@ MAX_DEPTH = 32
 MAX_DIGITS = 300
 
 _HEAD = re.compile(r"<CALL:([\w-]{1,64})(?=\{)")
-# What was meant as a call: <CALL …>, <call:…, < CALL: …
-_ATTEMPT = re.compile(r"<[ \t]{0,4}call\b", re.IGNORECASE)
+# What was meant as a call: <CALL …>, <call:…, <Call{…, < CALL: …; not <call id="3">, which is somebody's XML.
+_ATTEMPT = re.compile(r"<[ \t]{0,4}(?:CALL\b|[Cc][Aa][Ll][Ll][ \t]{0,4}[:{])")
 _ESCAPE = r"""\\(?:[\\'"abfnrtv]|0(?![0-9])|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U00(?:0[0-9a-fA-F]|10)[0-9a-fA-F]{4})"""
 _TOKEN = re.compile(
     rf"""[ ]*(?:
@@ -151,8 +152,8 @@ def _literal(source: str, start: int, begin: int) -> dict[str, Any]:
         raise CallError("the arguments are a set; expected a dict {'key':'value'}", start, begin)
     for node in ast.walk(tree):
         if isinstance(node, ast.Dict):
-            keys = [key.value if isinstance(key, ast.Constant) else None for key in node.keys]
-            if repeated := next((key for n, key in enumerate(keys) if key in keys[:n]), None):
+            keys = Counter(key.value for key in node.keys if isinstance(key, ast.Constant))
+            for repeated in (key for key, n in keys.items() if n > 1):
                 raise CallError(f"the key {repeated!r:.60} is there twice", start, begin)
     if fault := json_fault(value):
         raise CallError(f"the arguments hold {fault}", start, begin)

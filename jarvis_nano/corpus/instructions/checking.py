@@ -6,7 +6,9 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from jarvis_nano.corpus.instructions import language
@@ -114,7 +116,8 @@ def check_file(path: Path | str, checks: Checks, *, progress: Progress | None = 
                     report.add(fault, row.line, row.raw)
             if progress and report.rows % 256 == 0:
                 progress(bytes_taken(rows.file))
-        file_faults = [(1, Fault("bom", "the file begins with a byte-order mark (EF BB BF)"))] if rows.bom else []
+        where = "the file begins with" if rows.bom == 1 else "a row stands behind"
+        file_faults = [(rows.bom, Fault("bom", f"{where} a byte-order mark (EF BB BF)"))] if rows.bom else []
         if rows.crlf[1]:
             found = f"{rows.crlf[1]} line(s) end with CR LF, this one first; expected LF"
             file_faults.append((rows.crlf[0], Fault("crlf", found)))
@@ -154,7 +157,7 @@ def locate(raw: str, fault: Fault, line: int) -> tuple[int, int]:
     """
     if fault.line or fault.text is None or len(raw) > _LONGEST_LOCATED:
         return fault.line or line, 0
-    string = _string_of(raw, fault.text)
+    string = _strings(raw).get(fault.text)
     if string is None:
         return line, 0
     at = string[0] + 1 + _written_length(raw[string[0] + 1 : string[1] - 1], fault.at)
@@ -162,17 +165,14 @@ def locate(raw: str, fault: Fault, line: int) -> tuple[int, int]:
     return line + raw.count("\n", 0, at), at - last_end
 
 
-def _string_of(raw: str, text: str) -> tuple[int, int] | None:
-    """Begin and end of the JSON string that stands for a text, the quotes included."""
+@lru_cache(maxsize=1)  # all faults of a row ask one after the other
+def _strings(raw: str) -> dict[str, tuple[int, int]]:
+    """What the JSON strings of a row stand for, and where each is written first, the quotes included."""
+    spans: dict[str, tuple[int, int]] = {}
     for found in _JSON_STRING.finditer(raw):
-        if found.end() - found.start() - 2 < len(text):
-            continue
-        try:
-            if json.loads(found[0], strict=False) == text:
-                return found.span()
-        except ValueError:
-            continue
-    return None
+        with suppress(ValueError):
+            spans.setdefault(json.loads(found[0], strict=False), found.span())
+    return spans
 
 
 def _written_length(written: str, n: int) -> int:

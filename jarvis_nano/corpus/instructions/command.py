@@ -16,7 +16,7 @@ from jarvis_nano.corpus.instructions.converting import Render
 from jarvis_nano.corpus.instructions.formats import parse
 from jarvis_nano.corpus.instructions.messages import Message
 from jarvis_nano.corpus.instructions.reading import open_rows
-from jarvis_nano.corpus.instructions.repairing import Written, write_repaired
+from jarvis_nano.corpus.instructions.repairing import Written, refuse_output, write_repaired
 from jarvis_nano.corpus.instructions.rules import refuses
 from jarvis_nano.corpus.instructions.texts import TokenizerUse
 from jarvis_nano.corpus.sources.opening import STDIN
@@ -114,6 +114,8 @@ def _refuse_misfits(settings: CheckInstructions) -> None:
         raise UserError("the standard input cannot be read twice; write it to a file first")
     if settings.out and settings.fix:
         raise UserError("--out writes the rows as they are, --fix repaired; give one of the two")
+    if out := settings.fix or settings.out:  # told before a long check, not behind it
+        refuse_output(settings.files, out, settings.against)
 
 
 def _write(settings: CheckInstructions, checks: Checks, render: Render) -> Written | None:

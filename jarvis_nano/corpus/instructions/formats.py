@@ -216,11 +216,16 @@ def _openai_messages(turns: Any, name: str, faults: list[Fault]) -> list[Message
     return messages
 
 
+def part_texts(parts: list[Any]) -> list[str] | None:
+    """The texts of a content given in parts; None where one is no text."""
+    texts = [part.get("text") if isinstance(part, dict) and part.get("type") == "text" else None for part in parts]
+    return texts if all(isinstance(text, str) for text in texts) else None  # type: ignore[return-value]
+
+
 def _joined_parts(parts: list[Any], number: int, faults: list[Fault]) -> Any:
     """The text of a content given in parts; None, with a fault, where one is no text."""
-    texts = [part.get("text") if isinstance(part, dict) and part.get("type") == "text" else None for part in parts]
-    if all(isinstance(text, str) for text in texts):
-        return "".join(texts)  # type: ignore[arg-type]
+    if (texts := part_texts(parts)) is not None:
+        return "".join(texts)
     kinds = [part.get("type") if isinstance(part, dict) else kind_of(part) for part in parts]
     found = f'message {number} has the parts {kinds!r:.120}; expected {{"type": "text", "text": …}} only'
     faults.append(Fault("wrong-type", found, number))

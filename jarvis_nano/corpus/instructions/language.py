@@ -34,22 +34,40 @@ _WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
 _ELISION = re.compile(r"\b(?:[cdjlmnst]|qu)['’](?=\w)")
 _OTHER_LANGUAGE = re.compile(
     r"tradu|translat|anglais|english|espagnol|allemand|italien|portugais|latin\b|néerlandais|langue|language|hymne|"
-    r"citation|chanson|paroles|corrige|orthographe|rime|script|code|fonction|programm|html|sql|python|commande"
+    r"citation|chanson|films?\b|titres?\b|séries?\b|albums?\b|slogan|proverbe|paroles|corrige|orthographe|rime|script|code|fonction|programm|html|sql|python|commande"
 )
 Detect = Callable[[str], str | None]
 """A text to the name of its language, None where it is French or cannot be told."""
 
 
-def foreign_language(lowered: str, asked: str, detect: Detect) -> str | None:
-    """The language of a message that is surely not French; None otherwise. Both texts in lower case.
+class Asked:
+    """What the user has written so far. Each text is searched once, and only where it matters."""
 
-    `asked`: what the user has written so far: whoever asks for a translation, a quotation or code gets other words
-    than French ones, and goes on about them.
+    def __init__(self, *lowered: str) -> None:
+        self._unsearched = list(lowered)
+        self._found = False
+
+    def add(self, lowered: str) -> None:
+        """One more text of the user, in lower case."""
+        self._unsearched.append(lowered)
+
+    @property
+    def is_for_other_words(self) -> bool:
+        """Whether a translation, a quotation or code was asked for: the answers have other words than French ones."""
+        self._found = self._found or any(map(_OTHER_LANGUAGE.search, self._unsearched))
+        self._unsearched.clear()
+        return self._found
+
+
+def foreign_language(lowered: str, asked: Asked, detect: Detect) -> str | None:
+    """The language of a message in lower case that is surely not French; None otherwise.
+
+    Whoever has `asked` for other words than French ones goes on about them.
     """
     words = lowered.split()
     if len(words) < MIN_WORDS or sum(map(_FRENCH.__contains__, words)) >= _ENOUGH * len(words):
         return None
-    if _OTHER_LANGUAGE.search(asked):
+    if asked.is_for_other_words:
         return None
     prose = _prose(lowered)
     words = _WORD.findall(prose)

@@ -4,6 +4,7 @@ answer, almost-JSON. What stays wrong is for repairing.py to drop."""
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,14 +13,15 @@ from typing import Any
 
 from jarvis_nano.corpus.instructions.calls import CallError, read_literal
 from jarvis_nano.corpus.instructions.characters import character_faults, mend_characters
-from jarvis_nano.corpus.instructions.formats import ROLE_NAMES, parse
+from jarvis_nano.corpus.instructions.formats import ROLE_NAMES, parse, part_texts
 from jarvis_nano.corpus.instructions.messages import ROLES
 from jarvis_nano.corpus.instructions.rows import Row
 from jarvis_nano.corpus.instructions.templates import find_template
-from jarvis_nano.corpus.instructions.texts import prompt_echo, strip_tokens
+from jarvis_nano.corpus.instructions.texts import prompt_echo, strip_tokens, without_outer_space
 
 _TEXT_KEYS = {"instruction", "response", "input", "output", "system", "prompt", "completion", "text", "value"}
 _TEXT_KEYS |= {"content"}
+_TURN_KEYS = ("messages", "conversations", "prompt", "completion")
 _STRING_OR_COMMA = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|,(?=\s{0,1000}[}\]])', re.DOTALL)
 _LENIENT = json.JSONDecoder(strict=False)
 
@@ -41,34 +43,42 @@ class Mender:
             done.append("bad-json")
         elif any(fault.code == "duplicate-key" for fault in row.faults):
             done.append("duplicate-key")
-        record = self._mend_value(record, "", done)
+        record = {key: self._mend_value(value, key, done) for key, value in record.items()}
         for key, name in (("messages", "role"), ("conversations", "from")):
             if isinstance(record.get(key), list) and all(isinstance(turn, dict) for turn in record[key]):
                 record = {**record, key: _mend_turns(record[key], name, done)}
         return self._without_echoes(record, done), list(dict.fromkeys(done))
 
     def _mend_value(self, value: Any, key: str, done: list[str]) -> Any:
-        """A value with all of its texts mended; the text of other keys is left alone."""
-        if isinstance(value, dict):
-            return {name: self._mend_value(inner, name, done) for name, inner in value.items()}
-        if isinstance(value, list):
-            if key in ("tools", "tool_calls"):
-                return value
-            if key in ("history", "history "):  # pairs of texts
-                return [self._mend_value(inner, "history ", done) for inner in value]
-            return [self._mend_value(inner, key, done) if isinstance(inner, dict) else inner for inner in value]
-        if isinstance(value, str) and (key in _TEXT_KEYS or key == "history "):
+        """A value with the texts of its messages mended; what other keys carry is left alone."""
+        if key in _TURN_KEYS and isinstance(value, list):
+            return [self._mend_turn(turn, done) if isinstance(turn, dict) else turn for turn in value]
+        if key == "history" and isinstance(value, list):
+            return [
+                [self._mend_value(text, "input", done) for text in pair] if isinstance(pair, list) else pair
+                for pair in value
+            ]
+        if key in _TEXT_KEYS and isinstance(value, str):
             return self._mend_text(value, done, is_template=key == "text" and find_template(value) is not None)
-        if key in _TEXT_KEYS and isinstance(value, int | float) and not isinstance(value, bool):
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if key in _TEXT_KEYS and is_number and math.isfinite(value):
             done.append("wrong-type")
             return json.dumps(value)
         return value
+
+    def _mend_turn(self, turn: dict[str, Any], done: list[str]) -> dict[str, Any]:
+        turn = dict(turn)
+        for key in turn.keys() & {"content", "value"}:
+            if isinstance(turn[key], list) and (texts := part_texts(turn[key])) is not None:
+                turn[key] = "".join(texts)  # the space at a part's end is one between words
+            turn[key] = self._mend_value(turn[key], key, done)
+        return turn
 
     def _mend_text(self, text: str, done: list[str], is_template: bool) -> str:
         mended = mend_characters(text)
         if mended != text:
             done += [fault.code for fault in character_faults(text, 0)]
-        stripped = mended.strip()
+        stripped = without_outer_space(mended)
         if stripped != mended:
             done.append("outer-space")
         if not is_template and ("<" in stripped or "[" in stripped):
@@ -82,16 +92,17 @@ class Mender:
         """The answers without the prompt that they begin with, where anything follows it."""
         conversation, _ = parse(record)
         messages = conversation.messages if conversation else []
+        bare: dict[str, str] = {}
         for before, message in pairwise(messages):
             if (before["role"], message["role"]) != ("user", "assistant"):
                 continue
             answer = message["content"]
-            n = prompt_echo(answer.lower(), before["content"].lower())
+            n = prompt_echo(answer, answer.lower(), before["content"].lower())
             rest = answer[n:].lstrip(" \t\n?!.:…\xa0\u202f-—")
             if n and len(answer.lower()) == len(answer) and rest:
-                record = _replaced(record, answer, rest)
+                bare[answer] = rest
                 done.append("prompt-echo")
-        return record
+        return _replaced(record, bare) if bare else record
 
 
 def _mend_turns(turns: list[dict[str, Any]], name: str, done: list[str]) -> list[dict[str, Any]]:
@@ -122,12 +133,12 @@ def _usual_role(role: str) -> str:
     return usual if usual in ROLES else role
 
 
-def _replaced(value: Any, old: str, new: str) -> Any:
+def _replaced(value: Any, texts: dict[str, str]) -> Any:
     if isinstance(value, dict):
-        return {key: _replaced(inner, old, new) for key, inner in value.items()}
+        return {key: _replaced(inner, texts) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_replaced(inner, old, new) for inner in value]
-    return new if value == old else value
+        return [_replaced(inner, texts) for inner in value]
+    return texts.get(value, value) if isinstance(value, str) else value
 
 
 def mend_json(raw: str) -> dict[str, Any] | None:

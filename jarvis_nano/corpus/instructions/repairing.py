@@ -75,7 +75,7 @@ def write_repaired(
     where `out` is one of the inputs, and, all lines named, where a row cannot be read (without `repair`) or the format
     has no place for what is in it; then nothing is written. Memory: a row, and about 100 bytes a row for duplicates.
     """
-    _refuse_input_as_output(paths, out, checks)
+    refuse_output(paths, out, checks.against.name if checks.against else None)
     writer = _Writer(checks, repair, to, render)
     with _file_beside(out) as file:
         for path in paths:
@@ -91,7 +91,7 @@ def write_repaired(
             rest = f"\n  … and {more} more" if more > 0 else ""
             raise UserError(f"{len(writer.refused)} row(s) cannot be written to {out}:\n  {shown}{rest}")
         if not writer.result.written:
-            raise UserError(f"no row is left to write to {out}: all {writer.result.rows} have faults beyond repair")
+            raise UserError(f"no row is left to write to {out}: {writer.why_dropped()}")
     return writer.result
 
 
@@ -107,6 +107,11 @@ class _Writer:
         self._against = {prompt_key(prompt_of(messages)) for _, messages in evaluated}
         self.result = Written()
         self.refused: list[str] = []
+
+    def why_dropped(self) -> str:
+        """For an empty result: how many rows there were, and by which rules they went."""
+        reasons = ", ".join(f"{rule} {n}" for (action, rule), n in self.result.counts.items() if action == "dropped")
+        return f"the {self.result.rows} row(s) are beyond repair or to be left out ({reasons or 'there are none'})"
 
     def line_of(self, row: Row, place: str) -> bytes | None:
         """The row as it is to be written; None where it is dropped or refused."""
@@ -198,14 +203,15 @@ def _differing_twice(row: Row) -> bool:
 # -- the file --------------------------------------------------------------------------------------------------------
 
 
-def _refuse_input_as_output(paths: Sequence[Path | str], out: Path, checks: Checks) -> None:
+def refuse_output(paths: Sequence[Path | str], out: Path, against: Path | str | None = None) -> None:
+    """UserError where `out` is one of the inputs, a packed file, a folder, or in none."""
     if out.suffix.lower() in COMPRESSED_SUFFIXES:
         raise UserError(f"{out} would be packed; give a name such as {out.stem}, and pack it afterwards")
     if out.is_dir():
         raise UserError(f"{out} is a folder; give the name of a file to write")
     if not out.parent.is_dir():
         raise UserError(f"{out.parent} is no folder; make it first, or choose another place")
-    inputs = [*map(Path, paths), *([Path(checks.against.name)] if checks.against else [])]
+    inputs = [*map(Path, paths), *([Path(against)] if against else [])]
     for path in inputs:
         if out.exists() and path.exists() and out.samefile(path):
             raise UserError(f"{out} is the input {path}; an input is never overwritten: choose another name")
@@ -215,7 +221,11 @@ def _refuse_input_as_output(paths: Sequence[Path | str], out: Path, checks: Chec
 def _file_beside(out: Path) -> Iterator[IO[bytes]]:
     partial = out.with_name(f".{out.name}.{os.getpid()}.partial")
     try:
-        with partial.open("wb") as file:
+        try:
+            file = partial.open("wb")
+        except FileNotFoundError as error:  # a folder such as /proc, where no file can be made
+            raise UserError(f"{out} cannot be written ({error.strerror}); choose another place") from None
+        with file:
             yield file
             file.flush()
             os.fsync(file.fileno())

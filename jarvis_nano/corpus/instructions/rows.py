@@ -10,20 +10,19 @@ import codecs
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from jarvis_nano.corpus.instructions.layout import KEYS, is_lines, refuse_foreign
 from jarvis_nano.corpus.instructions.messages import Fault, kind_of
-from jarvis_nano.errors import UserError
 
 MAX_ROW = 16 << 20  # bytes
 MAX_DEPTH = 100  # brackets within brackets; Python's own limit is about 1,000
 MAX_FAULTS = 100  # of one line: each costs time in proportion to the line, which may be all faults
 _CHUNK = 1 << 16  # characters
-KEYS = "instruction|input|output|response|messages|conversations|prompt|completion|text|id|system|tools|history"
-_NEXT_ROW = re.compile(rf"""(?:\}}|\n)[\s,]{{0,24}}(\{{\s{{0,24}}["'](?:{KEYS})["']\s{{0,8}}:)""")
-_KNOWN_ROW = re.compile(rf'\{{\s{{0,24}}"(?:{KEYS})"\s{{0,8}}:')
-_BETWEEN = re.compile(r"[\s,]*")
+_NEXT_ROW = re.compile(rf"""(?:\}}|\n)[\s,\ufeff]{{0,24}}(\{{\s{{0,24}}["'](?:{KEYS})["']\s{{0,8}}:)""")
+_BETWEEN = re.compile(r"[\s,\ufeff]*")
 _KEPT = 256  # characters that are kept of what is passed over: a row's beginning may lie across the joint
 _STRING_OR_BRACKET = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
 _BAD_BYTE = re.compile("[\udc80-\udcff]")
@@ -50,8 +49,7 @@ class _Decoder:
     def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
-            keys = [key for key, _ in pairs]
-            self.repeated += [key for n, key in enumerate(keys) if key in keys[:n]]
+            self.repeated += [key for key, n in Counter(key for key, _ in pairs).items() if n > 1]
         return found
 
     @staticmethod
@@ -60,17 +58,18 @@ class _Decoder:
 
 
 class Rows(Iterator[Row]):
-    """The rows of an opened file; `crlf`, (first line, how many), and `bom` are known at the end."""
+    """The rows of an opened file; `crlf`, (first line, how many), and `bom`, the first line with one, 0: none, are
+    known at the end."""
 
     def __init__(self, file: io.BufferedReader, place: str) -> None:
         """UserError at once where the file is UTF-16, Parquet, or another format that is not JSON."""
         self.file = file
         self._decoder = _Decoder()
         self.crlf: tuple[int, int] = (0, 0)
-        self.bom = False
+        self.bom = 0
         head = file.peek(1 << 16)
-        _refuse_foreign(head, place)
-        self._streams = not _is_lines(head)
+        refuse_foreign(head, place)
+        self._streams = not is_lines(head)
         self._rows = self._stream() if self._streams else self._lines()
 
     def __iter__(self) -> Iterator[Row]:
@@ -94,8 +93,8 @@ class Rows(Iterator[Row]):
                 n_crlf += 1
                 first_crlf = first_crlf or number
                 self.crlf = (first_crlf, n_crlf)
-            if line.startswith(codecs.BOM_UTF8) and number == 1:
-                self.bom = True
+            if line.startswith(codecs.BOM_UTF8):  # also where files were joined
+                self.bom = self.bom or number
                 line = line[3:]
             try:
                 text = line.decode().strip()
@@ -140,7 +139,6 @@ class Rows(Iterator[Row]):
     def _stream(self) -> Iterator[Row]:
         source = _Text(self.file)
         source.fill()
-        self.bom = source.bom
         source.skip()
         is_array = source.buffer.startswith("[", source.at)
         if is_array:
@@ -169,8 +167,8 @@ class Rows(Iterator[Row]):
             else:
                 source.at = end
                 yield row
-            self.crlf = source.crlf
-        self.crlf = source.crlf
+            self.crlf, self.bom = source.crlf, source.bom
+        self.crlf, self.bom = source.crlf, source.bom
         if is_array:
             found = "not JSON: the array is not closed; the file may be cut off"
             yield Row(source.line, "", None, (Fault("bad-json", found, fix="add the ] or fetch the file again"),))
@@ -186,7 +184,7 @@ class Rows(Iterator[Row]):
                 raise _Incomplete from None
             # The decoder's own column counts from the line in which the error is, which need not be the row's first.
             column = error.pos - text.rfind("\n", 0, error.pos) if "\n" in text else error.pos + 1
-            found = f"not JSON: {error.msg} at column {column}; expected one object a line"
+            found = f"not JSON: {error.msg.removesuffix(' at')} at column {column}; expected one object a line"
             at_line = line + text.count("\n", position, error.pos)
             raise _Unreadable(Fault("bad-json", found, line=at_line), max(error.pos, position + 1)) from None
         except RecursionError as error:  # brackets nested about 1,000 deep: no row begins among the first of them
@@ -233,7 +231,7 @@ class _Text:
         self._file = file
         # Bytes that are no UTF-8 become lone surrogates, by which the row that holds them is known.
         self._utf8 = codecs.getincrementaldecoder("utf-8")("surrogateescape")
-        self.buffer, self.at, self.more, self.bom = "", 0, True, False
+        self.buffer, self.at, self.more, self.bom = "", 0, True, 0
         self._counted, self._line = 0, 1
         self.crlf = (0, 0)
 
@@ -259,10 +257,7 @@ class _Text:
         """Forget what is done and read as much again as is held, so that long rows are looked at a few times only."""
         _ = self.line
         chunk = self._file.read(max(_CHUNK, len(self.buffer) - self.at))
-        start = not self.buffer and self._line == 1 and self.at == 0
         text = self._utf8.decode(chunk, final=not chunk)
-        if start and text.startswith("\ufeff"):
-            self.bom, text = True, text[1:]
         self.more = bool(chunk)
         self.buffer = self.buffer[self.at :] + text
         self.at = self._counted = 0
@@ -270,8 +265,10 @@ class _Text:
     def skip(self) -> bool:
         """Pass over what stands between rows; False at the end of the file."""
         while True:
-            gap = _BETWEEN.match(self.buffer, self.at)
+            begin, gap = self.at, _BETWEEN.match(self.buffer, self.at)
             self.at = gap.end() if gap else self.at
+            if not self.bom and "\ufeff" in self.buffer[begin : self.at]:
+                self.bom = self.line
             if self.at < len(self.buffer):
                 return True
             if not self.more:
@@ -315,42 +312,3 @@ def _behind_brackets(text: str, position: int, n: int) -> int:
 
 def _too_long() -> Fault:
     return Fault("row-too-long", f"a row of more than {MAX_ROW >> 20} MiB; expected one conversation a row")
-
-
-def _is_lines(head: bytes) -> bool:
-    """Whether rows stand on lines of their own: one of the first does, or the file is no JSON at all."""
-    text = head.decode("utf-8-sig", errors="replace").lstrip()
-    if not text.startswith(("{", "[")):
-        return True
-    if "\n" not in text.strip():
-        return False
-    if text.startswith("["):  # an array over many lines, or lines of which the first is a list, and no row
-        return _is_json(text[: text.index("\n")])
-    for line in text.split("\n"):
-        if _KNOWN_ROW.match(line) and _is_json(line):
-            return True
-    # Faulty rows only: lines that begin and end as an object does, though none can be read.
-    lines = [line for line in text.split("\n")[:-1] if line.strip()]
-    return bool(lines) and all(line.startswith("{") and line.rstrip().endswith("}") for line in lines)
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
-
-
-_FOREIGN = {
-    b"PAR1": ("Parquet", "write it as JSON lines first, for instance: df.to_json(path, orient='records', lines=True)"),
-    b"PK\x03\x04": ("a zip file", "unpack it first"),
-    b"\xff\xfe": ("UTF-16", "convert it: iconv -f utf-16 -t utf8"),
-    b"\xfe\xff": ("UTF-16", "convert it: iconv -f utf-16 -t utf8"),
-}
-
-
-def _refuse_foreign(head: bytes, place: str) -> None:
-    for magic, (name, advice) in _FOREIGN.items():
-        if head.startswith(magic):
-            raise UserError(f"{place} is {name}; expected JSON lines or a JSON array in UTF-8: {advice}")

@@ -40,7 +40,7 @@ _ALL = (
     _form("row-too-long", "a row of more than 16 MiB", "look for a quote or a line end that is missing"),
     _form("not-an-object", "a row that is JSON but no object", "write one JSON object a row"),
     _error("duplicate-key", "a key that is there twice in one object", "remove one of the two"),
-    _warning("bom", "a byte-order mark at the file's beginning", "save as UTF-8 without BOM"),
+    _warning("bom", "a byte-order mark before a row", "save as UTF-8 without BOM"),
     _warning("crlf", "Windows line ends (CR LF), of the file or inside a text", "save with LF line ends"),
     # the format
     _form("unknown-format", "keys that are of none of the six formats", "rename the keys to those of a format"),

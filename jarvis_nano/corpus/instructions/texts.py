@@ -11,19 +11,22 @@ from typing import Any
 from jarvis_nano.corpus.instructions.calls import Call, CallError, find_calls
 from jarvis_nano.corpus.instructions.characters import character_faults
 from jarvis_nano.corpus.instructions.formats import Conversation
-from jarvis_nano.corpus.instructions.language import Detect, foreign_language
+from jarvis_nano.corpus.instructions.language import Asked, Detect, foreign_language
 from jarvis_nano.corpus.instructions.messages import Fault, Message, kind_of
 from jarvis_nano.corpus.instructions.templates import FOREIGN_TOKENS
 
 EXTREME_LENGTH = 32_768
 _ECHO_WORDS = 4  # of a prompt with something behind it
 _SAME_WORDS = 8  # of a prompt that is all of the answer
+# The same sentence, not a new one: « Le soleil se lève à » answered by « Le soleil se lève à l'est. »
+_GOES_ON = re.compile(r"[,;]?[ \xa0\u202f]{1,4}([^\W\d_])")
 _LIST_ITEM = re.compile(r"\s*(?:[-*•–—#>|]|\d+[.)])")
 _SENTENCE_END = re.compile(r"[.!?…][\s»\")]")
 _BOILERPLATE = re.compile(
     r"en tant qu(?:e |['’])(?:grand )?(?:modèle|ia\b|intelligence artificielle|assistant virtuel)"
     r"|as an? (?:large )?(?:ai\b|language model)|(?:je suis|i am|i'm) (?:chatgpt|gpt)"
-    r"|(?:développée?|créée?|entraînée?|conçue?) par openai|(?:developed|created|trained) by openai"
+    r"|(?:je suis|j['’]ai été|i am|i'm|i was)[^.!?\n]{0,60} (?:développée?|créée?|entraînée?|conçue?) par openai"
+    r"|(?:i am|i'm|i was)[^.!?\n]{0,60} (?:developed|created|trained) by openai"
 )
 _BOILERPLATE_HINTS = ("en tant qu", "as a", "chatgpt", "openai", "suis gpt")
 
@@ -52,13 +55,13 @@ class TextRules:
 
     def faults(self, conversation: Conversation) -> Iterator[Fault]:
         """All that is wrong with the texts of a conversation, message by message."""
-        asked = asked_before = ""
+        asked, asked_so_far = "", Asked()
         for number, message in enumerate(conversation.messages, start=1):
             text, role = message["content"], message["role"]
             yield from character_faults(text, number)
             if "<" in text or "[" in text:
                 yield from self._token_faults(text, number)
-            if text[0].isspace() or text[-1].isspace():
+            if (text[0].isspace() or text[-1].isspace()) and without_outer_space(text) != text:
                 yield Fault("outer-space", f"message {number} begins or ends with white space", number, text)
             if len(text) > EXTREME_LENGTH:
                 found = f"message {number} has {len(text):,} characters; expected at most {EXTREME_LENGTH:,}"
@@ -70,9 +73,10 @@ class TextRules:
                     said = yield from _call_faults(text, number, conversation.tools)
                 yield from _answer_faults(said, said.lower() if said is not text else lowered, asked, text, number)
             elif role == "user":
-                asked_before, asked = f"{asked_before}\n{asked}" if asked else "", lowered
+                asked = lowered
+                asked_so_far.add(lowered)
             if self._detect and role != "system":
-                language = foreign_language(lowered, asked + asked_before, self._detect)
+                language = foreign_language(lowered, asked_so_far, self._detect)
                 if language:
                     yield Fault("not-french", f"message {number} ({role}) is {language}", number, text)
         if self._tokenizer:
@@ -89,6 +93,14 @@ def _any_of(tokens: Sequence[str]) -> re.Pattern[str] | None:
     return re.compile("|".join(map(re.escape, sorted(tokens, key=len, reverse=True)))) if tokens else None
 
 
+def without_outer_space(text: str) -> str:
+    """The text without white space at its ends; but where other lines are indented as the first is, that is code."""
+    stripped = text.strip()
+    indentation = text[: len(text) - len(text.lstrip())].rpartition("\n")[2]
+    is_code = indentation and not indentation.strip(" \t") and f"\n{indentation}" in stripped
+    return indentation + stripped if is_code else stripped
+
+
 def strip_tokens(text: str, tokens: Sequence[str]) -> str:
     """The text without tokens at its very ends, where a template has left them behind."""
     while True:
@@ -103,7 +115,7 @@ def strip_tokens(text: str, tokens: Sequence[str]) -> str:
 
 
 def _answer_faults(said: str, lowered: str, asked: str, text: str, number: int) -> Iterator[Fault]:
-    if prompt_echo(lowered, asked):
+    if prompt_echo(said, lowered, asked):
         yield Fault("prompt-echo", f"message {number} begins with the whole of the message before it", number, text)
     if cut := _cut_off(said):
         yield Fault("cut-off", f"message {number} ends {cut}", number, text, len(text) - 1)
@@ -112,14 +124,20 @@ def _answer_faults(said: str, lowered: str, asked: str, text: str, number: int) 
         yield Fault("boilerplate", f"message {number} says {found[0]!r}", number, text, max(0, at))
 
 
-def prompt_echo(answer: str, asked: str) -> int:
-    """How many characters of an answer repeat the prompt before it; 0 where it is not all of it, or a word or two."""
+def prompt_echo(answer: str, lowered: str, asked: str) -> int:
+    """How many characters of an answer repeat the prompt before it; 0 where it is not all of it, or a word or two.
+
+    `lowered`: the answer in lower case, `asked`: the prompt in lower case.
+    """
     prompt = asked.strip().rstrip(" ?!.:…\xa0\u202f")
-    if not prompt or not answer.startswith(prompt) or answer[len(prompt) : len(prompt) + 1].isalnum():
+    if not prompt or not lowered.startswith(prompt) or lowered[len(prompt) : len(prompt) + 1].isalnum():
+        return 0
+    goes_on = _GOES_ON.match(answer, len(prompt)) if len(lowered) == len(answer) else None
+    if goes_on and goes_on[1].islower() and prompt == asked.strip():
         return 0
     # « Au revoir et à bientôt ! » is a right answer to itself.
     n_words = prompt.count(" ") + 1
-    needed = _ECHO_WORDS if any(map(str.isalnum, answer[len(prompt) :])) else _SAME_WORDS
+    needed = _ECHO_WORDS if any(map(str.isalnum, lowered[len(prompt) :])) else _SAME_WORDS
     return len(prompt) if n_words >= needed else 0
 
 
@@ -132,7 +150,9 @@ def _cut_off(said: str) -> str:
         return ""
     last_line = text[text.rfind("\n") + 1 :]
     words = last_line.split()
-    if len(words) < 8 or "." in words[-1] or _LIST_ITEM.match(last_line) or len(_SENTENCE_END.findall(text)) < 2:
+    if len(words) < 8 or "." in words[-1] or "=" in last_line or _LIST_ITEM.match(last_line):
+        return ""
+    if len(_SENTENCE_END.findall(text)) < 2:
         return ""
     return f"without the end of its last sentence: …{text[-30:]!r}"
 

@@ -102,6 +102,7 @@ def test_the_built_in_calls_are_written_alike():
         ("<CALL:f{'a':007}>", "is no literal", 12),
         ("<CALL:f{1:'a'}>", "the key 1; expected a string", 7),
         ("<CALL:f{'a':1,'a':2}>", "the key 'a' is there twice", 7),
+        ("<CALL:f{'':1,'':2}>", "the key '' is there twice", 7),
         ("<CALL:f{'a':{'b':1,'b':2}}>", "the key 'b' is there twice", 7),
         ("<CALL:f{'a'}>", "a set; expected a dict", 7),
         ("<CALL:f{'a' 'b'}>", "a set; expected a dict", 7),

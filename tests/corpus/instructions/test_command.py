@@ -1,5 +1,6 @@
 """scripts/check_instructions.py as a user types it: what it prints and writes, and its exit codes."""
 
+import io
 import json
 import runpy
 import sys
@@ -142,3 +143,31 @@ def test_help_and_the_list_of_rules(script):
     assert code == 0
     assert "near-duplicate" in out
     assert CheckInstructions.__doc__
+
+
+@pytest.mark.parametrize("flags", [[], ["--json"]])
+def test_where_only_ascii_can_be_written_signs_are_escaped(script, files, monkeypatch, flags):
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    code, _, err = script("bad.jsonl", *flags)
+    sys.stdout.flush()
+    assert (code, err) == (1, "")
+    out = written.getvalue().decode("ascii")
+    if flags:
+        assert json.loads(out)["files"][0]["rows"] == 3
+    else:
+        assert "bad.jsonl:1:" in out
+
+
+def test_an_output_that_cannot_be_is_refused_before_the_check(script, files, tmp_path, monkeypatch):
+    monkeypatch.setattr("jarvis_nano.corpus.instructions.command.check_file", None)
+    for out, message in {"bad.jsonl": "is the input", "no/o.jsonl": "is no folder", ".": "is a folder"}.items():
+        code, _, err = script("bad.jsonl", "--fix", out)
+        assert code == 2
+        assert message in err
+
+
+def test_an_empty_result_says_what_went(script, files):
+    code, _, err = script("good.jsonl", "--against", "good.jsonl", "--fix", "o.jsonl")
+    assert code == 2
+    assert "the 2 row(s) are beyond repair or to be left out (leak 2)" in err

@@ -367,6 +367,14 @@ def test_hostile_files_are_passed_through_in_time(tmp_path, text):
     assert time.process_time() - begin < 5
 
 
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_is_told(tmp_path, encoding):
+    path = tmp_path / "i.jsonl"
+    path.write_text(dumps({"instruction": "Dis.", "response": "Oui."}), encoding=encoding)
+    with pytest.raises(UserError, match="is UTF-16"):
+        read_instructions(path)
+
+
 def test_deep_brackets_are_refused_wherever_they_are(tmp_path):
     deep = "[" * 300 + "]" * 300
     call = {"name": "f", "arguments": '{"a": ' + deep + "}"}
@@ -388,3 +396,16 @@ def test_a_key_unknown_to_a_message_hides_no_fault_of_it(tmp_path):
     for row in ({"messages": turns}, {"prompt": turns[:1], "completion": turns[1:]}):
         with pytest.raises(UserError, match="message 1 is of the assistant; expected the user"):
             read_instructions(write(tmp_path / "i.jsonl", row))
+
+
+@pytest.mark.parametrize("layout", ["lines", "objects"])
+def test_a_byte_order_mark_where_files_were_joined_hides_no_row(tmp_path, layout):
+    found = [{"instruction": f"Dis {n}.", "response": f"{n}."} for n in range(3)]
+    indent = 1 if layout == "objects" else None
+    files = [dumps(row, indent=indent) + "\n" for row in found]
+    path = tmp_path / "joined.jsonl"
+    path.write_text(files[0] + "\ufeff" + files[1] + "\ufeff" + files[2], encoding="utf-8")
+    assert len(read_instructions(path)) == 3
+    with open_rows(path) as opened:
+        assert not [row for row in opened if row.faults]
+    assert opened.bom == files[0].count("\n") + 1

@@ -28,6 +28,17 @@ def dumps(value):
 
 
 MENDED = [  # (the row, what comes out of it, the reasons told)
+    (
+        chat(("user", [{"type": "text", "text": "Dis "}, {"type": "text", "text": "n.\u200b"}]), ("assistant", "N.")),
+        chat(("user", "Dis n."), ("assistant", "N.")),
+        ["zero-width"],
+    ),
+    (
+        pair("Dis\u200b o.", "O.", meta={"value": 3, "text": " x "}),
+        pair("Dis o.", "O.", meta={"value": 3, "text": " x "}),
+        ["zero-width"],
+    ),
+    (pair("Code ?", "    a = 1\n    b = 2\n"), pair("Code ?", "    a = 1\n    b = 2"), ["outer-space"]),
     (pair("Dis oui.", "Oui. "), pair("Dis oui.", "Oui."), ["outer-space"]),
     (pair("CafÃ© ?", "Câ€™est prÃªt."), pair("Café ?", "C’est prêt."), ["mojibake"]),
     (pair("Dis\u200b a.", "A\x07.\r\nB."), pair("Dis a.", "A.\nB."), ["zero-width", "control-character", "crlf"]),
@@ -107,6 +118,17 @@ def test_what_can_be_mended_is_the_rest_dropped_and_the_result_passes(tmp_path, 
     assert again.changes == []
     assert (tmp_path / "again.jsonl").read_bytes() == out.read_bytes()
     assert sorted(os.listdir(tmp_path)) == ["again.jsonl", "i.jsonl", "out.jsonl"]
+
+
+def test_a_number_that_json_has_not_is_no_text(tmp_path):
+    rows = [
+        '{"instruction": 1e400, "response": "A."}',
+        '{"instruction": "Dis.", "response": NaN}',
+        dumps(pair("B", "C")),
+    ]
+    (tmp_path / "in.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    written = write_repaired([tmp_path / "in.jsonl"], tmp_path / "out.jsonl", Checks())
+    assert (written.rows, written.written) == (3, 1)
 
 
 def test_rows_without_fault_are_copied_as_they_stand(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from jarvis_nano.corpus.instructions import rows as rows_module
 from jarvis_nano.corpus.instructions.characters import character_faults, mend_characters, mend_mojibake
 from jarvis_nano.corpus.instructions.checking import Against, Checks, check_file
-from jarvis_nano.corpus.instructions.language import foreign_language
+from jarvis_nano.corpus.instructions.language import Asked, foreign_language
 from jarvis_nano.corpus.instructions.rules import RULES
 from jarvis_nano.corpus.instructions.texts import TokenizerUse
 from jarvis_nano.errors import UserError
@@ -208,6 +209,13 @@ def test_every_rule_is_in_the_documentation():
         pair("Écris une fonction.", "```python\ndef add(a, b):\n    return a + b\nfor x in range(10): print(x)\n```"),
         pair("Un émoji ?", "Voici : 👩‍🔬 et 🏴\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f."),
         pair("Bonjour", "Bonjour"),
+        pair("Le soleil se lève à", "Le soleil se lève à l'est."),
+        pair("Merci beaucoup pour ton aide", "Merci beaucoup pour ton aide aussi ! À bientôt."),
+        pair("Montre du XML.", '<call id="3">Bonjour</call> et <Call/>'),
+        pair("Qui a fait ChatGPT ?", "ChatGPT est développé par OpenAI."),
+        pair("Dix films de Spielberg ?", "Catch Me If You Can, The Post, War of the Worlds, Bridge of Spies and so on"),
+        pair("Pose-la.", "On pose les nombres. On les additionne. La formule de tout cela est alors a + b = c"),
+        pair("Complète.", "    return x\n    # fin"),
         pair("Combien font 3 fois 4 ?", "12"),
         pair("Mon fichier ?", "Le balisage <p> et les crochets [0] sont du texte."),
         pair("Dis bonjour en arabe.", "\u200fمرحبا\u200f."),
@@ -227,6 +235,34 @@ def test_every_rule_is_in_the_documentation():
 )
 def test_right_rows_are_left_alone(tmp_path, row):
     assert found_in(write(tmp_path / "i.jsonl", good(0), row)) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "row"),
+    [
+        ("prompt-echo", pair("Le soleil se lève à quelle heure", "Le soleil se lève à quelle heure Il se lève à 7 h.")),
+        ("prompt-echo", pair(QUESTION, "Comment vas-tu ce matin je vais bien.")),
+        ("bad-call", pair("Ouvre.", "<call: open_app>")),
+        ("bad-call", pair("Ouvre.", "<Call{'app':'x'}>")),
+        ("boilerplate", pair("Qui es-tu ?", "Je suis un assistant développé par OpenAI.")),
+    ],
+)
+def test_what_is_near_a_right_row_is_found_all_the_same(tmp_path, code, row):
+    assert found_in(write(tmp_path / "i.jsonl", good(0), row)) == [(code, 2)]
+
+
+def test_rows_of_many_faults_cost_time_in_proportion(tmp_path):
+    def seconds(n):
+        turns = [(role, f"Oui {i}. ") for i in range(n) for role in ("user", "assistant")]
+        keys = ", ".join(f'"k{i}": 1' for i in range(5 * n)) + ', "k1": 2'
+        row = '{"instruction": "Dis oui.", "response": "Oui.", "meta": {' + keys + "}}"
+        path = write(tmp_path / f"{n}.jsonl", chat(*turns), row.encode())
+        begin = time.process_time()
+        report = check_file(path, CHECKS)
+        assert report.counts == {"outer-space": 2 * n, "duplicate-key": 1}
+        return time.process_time() - begin
+
+    assert seconds(4000) < 24 * max(seconds(500), 0.02)
 
 
 def test_rows_that_are_alike_by_their_mould_are_left_alone(tmp_path):
@@ -323,10 +359,10 @@ def test_short_commands_are_never_foreign():
         "play some music now please",
         "cherche tutoriel python débutant",
     ):
-        assert foreign_language(text, text, everything_is) is None
+        assert foreign_language(text, Asked(text), everything_is) is None
     long = "the cat sat on the mat and then it went away to the house"
-    assert foreign_language(long, "dis", everything_is) == "English"
-    assert foreign_language(long, "traduis", everything_is) is None
+    assert foreign_language(long, Asked("dis"), everything_is) == "English"
+    assert foreign_language(long, Asked("traduis", "dis"), everything_is) is None
 
 
 def test_without_lingua_the_words_decide(monkeypatch, tmp_path):

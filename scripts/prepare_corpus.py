@@ -22,7 +22,7 @@ from jarvis_nano.errors import main
 
 @dataclass(frozen=True)
 class Command:
-    """Prepare a corpus; after a kill the same command goes on. Example: prepare_corpus.py books/ --out data/books"""
+    """Prepare a corpus; run again, it goes on. Example: python scripts/prepare_corpus.py books/ --out data/books"""
 
     input: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(metavar="INPUT...")]
     """Files and folders: text, books, MediaWiki dumps, JSON lines, Parquet, CSV, HTML, transcripts; also packed."""

@@ -38,6 +38,7 @@ class Duplicates:
 
     @property
     def gone(self) -> np.ndarray:
+        """(n,) bool."""
         return self.stands_for != np.arange(len(self.stands_for))
 
 
@@ -188,6 +189,7 @@ class _CorpusFiles:
         self._documents = self._text_bytes = 0
 
     def add(self, part: Path, documents: int, text_bytes: int) -> None:
+        """Append the packed lines of a file, to the present file or to a new one."""
         if not documents:
             return
         if self._text_bytes and self._text_bytes + text_bytes > BYTES_PER_FILE:
@@ -198,6 +200,7 @@ class _CorpusFiles:
         self._text_bytes += text_bytes
 
     def close(self) -> list[dict[str, Any]]:
+        """The manifest's entries of all files."""
         if self._documents:
             self._finish()
         return self._entries

@@ -56,48 +56,55 @@ def prepare_corpus(
     with Meter(show_progress) as meter:
         inspections = _inspect(paths, out, settings.options, meter)
         made_from = _made_from(inspections, settings, licence)
-        if made_from is not None and (finished := _finished(out, made_from)):
+        if finished := _finished(out, made_from):
             meter.say(f"{out} is complete already")
             return finished
+        return _write(out, _Job(inspections, settings, licence, made_from, processes), meter)
 
-        def can_go_on(folder: Path) -> bool:
-            return made_from is not None and (_stored(folder) == made_from or _finished(folder, made_from) is not None)
 
-        if others := living_writers(out):
-            raise UserError(f"another process is writing {out}; wait for it, or, if none is, remove {others[0]}")
-        with folder_beside(out, can_go_on=can_go_on) as folder:
-            manifest = _finished(folder, made_from) if made_from is not None else None
-            if manifest is None:
-                _replace_json(folder / PROGRESS, {"made_from": made_from})
-                try:
-                    manifest = _make(inspections, settings, licence, made_from, folder, processes, meter)
-                except KeyboardInterrupt as interrupt:
-                    how = "the same command goes on from here" if made_from else "a pipe has to be read from its start"
-                    raise KeyboardInterrupt(f"interrupted; {how}") from interrupt
-            shutil.rmtree(folder / WORK, ignore_errors=True)
-            (folder / PROGRESS).unlink(missing_ok=True)
+@dataclass(frozen=True)
+class _Job:
+    inspections: list[Inspection]
+    settings: Settings
+    licence: str
+    made_from: str | None
+    processes: int
+
+    def can_go_on(self, folder: Path) -> bool:
+        """Whether an earlier process worked in `folder` at the same."""
+        if self.made_from is None:
+            return False
+        return _stored(folder) == self.made_from or _finished(folder, self.made_from) is not None
+
+
+def _write(out: Path, job: _Job, meter: Meter) -> dict[str, Any]:
+    if others := living_writers(out):
+        raise UserError(f"another process is writing {out}; wait for it, or, if none is, remove {others[0]}")
+    with folder_beside(out, can_go_on=job.can_go_on) as folder:
+        manifest = _finished(folder, job.made_from)
+        if manifest is None:
+            _replace_json(folder / PROGRESS, {"made_from": job.made_from})
+            try:
+                manifest = _make(folder, job, meter)
+            except KeyboardInterrupt as interrupt:
+                how = "the same command goes on from here" if job.made_from else "a pipe has to be read from its start"
+                raise KeyboardInterrupt(f"interrupted; {how}") from interrupt
+        shutil.rmtree(folder / WORK, ignore_errors=True)
+        (folder / PROGRESS).unlink(missing_ok=True)
     return manifest
 
 
-def _make(
-    inspections: list[Inspection],
-    settings: Settings,
-    licence: str,
-    made_from: str | None,
-    folder: Path,
-    processes: int,
-    meter: Meter,
-) -> dict[str, Any]:
+def _make(folder: Path, job: _Job, meter: Meter) -> dict[str, Any]:
     """All that `folder` is to hold, beside its parts; the manifest comes last: where it is, everything is."""
-    work = folder / WORK
+    work, settings = folder / WORK, job.settings
     work.mkdir(exist_ok=True)
-    with Workers(processes, _start, work, settings) as workers:
-        parts = _make_parts(inspections, settings, work, workers, meter)
+    with Workers(job.processes, _start, work, settings) as workers:
+        parts = _make_parts(job.inspections, settings, work, workers, meter)
         duplicates = find_duplicates(parts, settings, work, meter.stage)
         files, counts = write_documents(parts, duplicates, folder, settings, workers, meter.stage)
     if not files:
         raise UserError(_nothing_kept(counts))
-    manifest = _manifest(inspections, settings, licence, files, counts, made_from)
+    manifest = _manifest(job, files, counts)
     report.write(folder / REPORT, manifest, counts)
     _replace_json(folder / MANIFEST, manifest)
     return manifest
@@ -148,7 +155,10 @@ def _stored(folder: Path) -> str | None:
         return None
 
 
-def _finished(out: Path, made_from: str) -> dict[str, Any] | None:
+def _finished(out: Path, made_from: str | None) -> dict[str, Any] | None:
+    """The manifest of a corpus that is complete, and made from the same."""
+    if made_from is None:
+        return None
     try:
         manifest = json.loads((out / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -233,14 +243,7 @@ def _nothing_kept(counts: Counts) -> str:
     return f"no document was kept of {counts['documents']['read']} ({reasons}); loosen the settings"
 
 
-def _manifest(
-    inspections: list[Inspection],
-    settings: Settings,
-    licence: str,
-    files: list[dict[str, Any]],
-    counts: Counts,
-    made_from: str | None,
-) -> dict[str, Any]:
+def _manifest(job: _Job, files: list[dict[str, Any]], counts: Counts) -> dict[str, Any]:
     figures = counts.as_json()
     return {
         "format": FORMAT,
@@ -248,10 +251,10 @@ def _manifest(
         "documents": sum(file["documents"] for file in files),
         "text_bytes": sum(file["text_bytes"] for file in files),
         "sha256": hashlib.sha256("".join(file["sha256"] for file in files).encode()).hexdigest(),
-        "made_from": made_from,
-        "licence": licence,
-        "settings": settings.as_json(),
-        "inputs": [_input(found) for found in inspections],
+        "made_from": job.made_from,
+        "licence": job.licence,
+        "settings": job.settings.as_json(),
+        "inputs": [_input(found) for found in job.inspections],
         "counts": {
             "read": figures["documents"].get("read", 0),
             "kept": figures["documents"].get("kept", 0),

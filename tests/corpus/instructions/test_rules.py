@@ -262,7 +262,7 @@ def test_rows_of_many_faults_cost_time_in_proportion(tmp_path):
         assert report.counts == {"outer-space": 2 * n, "duplicate-key": 1}
         return time.process_time() - begin
 
-    assert seconds(4000) < 24 * max(seconds(500), 0.02)
+    assert seconds(2000) < 24 * max(seconds(250), 0.01)
 
 
 def test_rows_that_are_alike_by_their_mould_are_left_alone(tmp_path):

@@ -329,8 +329,8 @@ def test_mojibake_is_put_right(wrong, right):
 @pytest.mark.parametrize(
     "letter", ["a", "<", "\xad", "Ã", "â", "[INST]", "<CALL:", "<CALL:a{", "```", "« ", "\n", "é", "'", "."]
 )
-def test_a_row_of_one_mark_a_million_long_is_judged_at_once(tmp_path, letter):
-    text = letter * (500_000 // len(letter))
+def test_a_long_row_of_one_mark_is_judged_at_once(tmp_path, letter):
+    text = letter * (200_000 // len(letter))
     report = check_file(write(tmp_path / "i.jsonl", pair("Dis.", text + "!"), pair(text + "?", "Oui.")), CHECKS)
     assert report.counts["extreme-length"] == 2
 

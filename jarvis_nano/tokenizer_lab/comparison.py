@@ -105,7 +105,7 @@ def load_all(paths: Sequence[Path]) -> list[tuple[str, Tokenizer]]:
         if len(set(names)) == len(names):
             break
     else:  # the same folder twice, or two files in one
-        names = [f"{name} ({number})" for number, name in enumerate(names, start=1)]
+        names = [f"{parts[-1]} ({number})" for number, parts in enumerate(whole, start=1)]
     return [(name, tokenizer) for name, (_, tokenizer) in zip(names, loaded, strict=True)]
 
 

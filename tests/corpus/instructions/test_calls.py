@@ -37,7 +37,7 @@ calls = st.builds(Call, names, st.dictionaries(text, values, max_size=4))
 said = st.text(st.characters(exclude_categories=["Cs"]), max_size=30).filter(lambda one: "<" not in one).map(str.strip)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.lists(calls, max_size=3), said)
 def test_calls_are_the_same_there_and_back(made, answer):
     written = join_calls(made, answer)

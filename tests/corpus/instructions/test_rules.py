@@ -262,7 +262,7 @@ def test_rows_of_many_faults_cost_time_in_proportion(tmp_path):
         assert report.counts == {"outer-space": 2 * n, "duplicate-key": 1}
         return time.process_time() - begin
 
-    assert seconds(4000) < 24 * max(seconds(500), 0.02)
+    assert seconds(2000) < 24 * max(seconds(250), 0.01)
 
 
 def test_rows_that_are_alike_by_their_mould_are_left_alone(tmp_path):
@@ -329,8 +329,8 @@ def test_mojibake_is_put_right(wrong, right):
 @pytest.mark.parametrize(
     "letter", ["a", "<", "\xad", "Ã", "â", "[INST]", "<CALL:", "<CALL:a{", "```", "« ", "\n", "é", "'", "."]
 )
-def test_a_row_of_one_mark_a_million_long_is_judged_at_once(tmp_path, letter):
-    text = letter * (500_000 // len(letter))
+def test_a_long_row_of_one_mark_is_judged_at_once(tmp_path, letter):
+    text = letter * (200_000 // len(letter))
     report = check_file(write(tmp_path / "i.jsonl", pair("Dis.", text + "!"), pair(text + "?", "Oui.")), CHECKS)
     assert report.counts["extreme-length"] == 2
 

@@ -1,10 +1,11 @@
-"""A file's tests again, in a process of their own that is held to one instruction set."""
+"""Tests again, in a process of their own that is held to one instruction set: torch is imported once for all."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,8 @@ NAMES = ("portable", "avx2", "avx512")
 ORDER = (*NAMES, "amx")  # tiles, for matrix products alone
 
 
-def pass_with(instructions: str, file: str, expression: str) -> None:
-    """Run the tests of `file` that `expression` (pytest -k) selects; skips where the processor lacks `instructions`."""
+def pass_with(instructions: str, chosen: Mapping[Path, str]) -> None:
+    """Run of each file the tests that its expression (pytest -k) selects; skips where the processor lacks them."""
     if backends.missing_ops():
         pytest.skip(backends.missing_ops())
     if instructions == "amx":  # has to be asked for, so the process does not say whether it could
@@ -30,7 +31,9 @@ def pass_with(instructions: str, file: str, expression: str) -> None:
     program = (
         "import sys, pytest, torch\nfrom jarvis_nano.kernels import backends\n"
         f"assert backends.missing_ops() is None and backends.instruction_set() == {instructions!r}\n"
-        f"sys.exit(pytest.main(['-qx', '-p', 'no:cacheprovider', {file!r}, '-k', {expression!r}]))"
+        f"for file, expression in {[(str(file), expression) for file, expression in chosen.items()]!r}:\n"
+        "    if code := pytest.main(['-qx', '-p', 'no:cacheprovider', file, '-k', expression]):\n"
+        "        sys.exit(code)"
     )
     environment = {**os.environ, "JARVIS_NANO_CPU": instructions}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)

@@ -407,6 +407,7 @@ def test_the_normalizers_are_the_library_s_on_every_character():
             assert encoder.encode(text).tolist() == library.encode(text), step
 
 
+@pytest.mark.slow
 def test_the_tables_are_those_of_the_installed_library():
     import subprocess
     import sys

@@ -5,6 +5,8 @@ The compiled kernel runs where JARVIS_NANO_CPU=amx asks for tiles: the last test
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import error_rule
 import instruction_sets
 import pytest
@@ -260,4 +262,4 @@ def test_without_being_asked_for_tiles_are_refused_with_the_reason():
 def test_all_this_holds_on_tiles():
     if not backends.missing_ops() and backends.instruction_set() == "amx":
         pytest.skip("this run is on tiles")
-    instruction_sets.pass_with("amx", __file__, "not reference")
+    instruction_sets.pass_with("amx", {Path(__file__): "not reference"})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import error_rule
-import instruction_sets
 import pytest
 import torch
 from torch import Tensor
@@ -221,8 +220,3 @@ def test_the_raw_op_checks_before_it_reads_memory():
     ):
         with pytest.raises(RuntimeError, match=says):
             turn(*arguments)
-
-
-@pytest.mark.parametrize("instructions", instruction_sets.NAMES)
-def test_each_instruction_set_obeys_the_same_rule(instructions):
-    instruction_sets.pass_with(instructions, __file__, "cpp and (error or strides)")

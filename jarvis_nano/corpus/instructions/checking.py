@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -181,8 +181,3 @@ def _written_length(written: str, n: int) -> int:
         return n
     ends = [found.end() for found, _ in zip(_JSON_LETTER.finditer(written), range(n))]
     return ends[-1] if ends else 0
-
-
-def merged_counts(reports: Iterable[Report]) -> Counter[str]:
-    """Findings by rule over several files."""
-    return sum((report.counts for report in reports), Counter())

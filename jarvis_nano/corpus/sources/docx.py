@@ -24,7 +24,8 @@ _MAX_RATIO = 200  # unpacked to packed, beyond 16 MiB: Word's XML packs 10 to 30
 _PIECE = 1 << 16
 _LEFT_OUT = {"w:del", "w:moveFrom", "mc:Fallback", "w:txbxContent", "w:pPr", "w:rPr", "w:sdtPr"}
 _IN_RUN = {"w:tab": "\t", "w:br": "\n", "w:cr": "\n", "w:noBreakHyphen": "-"}
-_BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, struct.error, OSError)
+# What zipfile raises for a damaged archive; RuntimeError for one with a password or of an unknown packing.
+_BROKEN_ZIP = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, struct.error, OSError)
 _OTHER_ZIPS = {  # a name within, and what the file is then
     "content.xml": ("an OpenDocument text", "libreoffice --headless --convert-to docx '{place}'"),
     "META-INF/container.xml": ("an EPUB book", "pandoc -t plain --wrap=none '{place}' -o book.txt"),
